@@ -1,0 +1,1 @@
+"""The Docker Engine API: translates, never decides. Start reading at `app.py`."""

@@ -1,0 +1,1 @@
+"""Building images from Dockerfiles. Start reading at `service.py`: request → graph → executor."""

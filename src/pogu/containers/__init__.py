@@ -1,0 +1,1 @@
+"""Containers: one record, one state machine, one lifecycle. Start reading at `service.py`."""

@@ -1,0 +1,98 @@
+"""Format: a container's immutable record and its mutable state; legal transitions as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from pogu.model.container import ContainerConfig, HostConfig, NetworkingConfig
+from pogu.network.service import Endpoint
+from pogu.oci.digest import ChainId, Digest
+
+__all__ = ["LEGAL", "Container", "ContainerRecord", "ContainerState", "MountPoint", "Status"]
+
+
+class Status(StrEnum):
+    """Docker's words; booleans such as Running are derived at the API."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    EXITED = "exited"
+    REMOVING = "removing"
+    DEAD = "dead"
+
+
+LEGAL: dict[Status, frozenset[Status]] = {
+    Status.CREATED: frozenset({Status.RUNNING, Status.REMOVING, Status.EXITED}),
+    Status.RUNNING: frozenset({Status.PAUSED, Status.RESTARTING, Status.EXITED}),
+    Status.PAUSED: frozenset({Status.RUNNING, Status.EXITED}),
+    Status.RESTARTING: frozenset({Status.RUNNING, Status.EXITED, Status.REMOVING}),
+    Status.EXITED: frozenset({Status.RUNNING, Status.RESTARTING, Status.REMOVING, Status.DEAD}),
+    Status.REMOVING: frozenset({Status.DEAD}),
+    Status.DEAD: frozenset({Status.REMOVING}),
+}
+
+
+class MountPoint(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One line of inspect's Mounts; `source` is the host path."""
+
+    type: str
+    source: str
+    destination: str
+    name: str = ""
+    driver: str = ""
+    mode: str = ""
+    rw: bool = msgspec.field(name="RW", default=True)
+    propagation: str = ""
+
+
+class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Fixed at creation. `config` is the client's, with the image's defaults merged in."""
+
+    id: str
+    created: str
+    """RFC 3339 with nanoseconds, UTC."""
+    image_id: Digest
+    image_name: str
+    """As the client gave it."""
+    top_layer: ChainId | None
+    args: tuple[str, ...]
+    """Entrypoint and command joined: what is executed."""
+    config: ContainerConfig
+    host_config: HostConfig
+    networking: NetworkingConfig
+    mounts: tuple[MountPoint, ...] = ()
+
+
+class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
+    """What changes. Times are RFC 3339 with nanoseconds; `0001-01-01T00:00:00Z` = never."""
+
+    status: Status = Status.CREATED
+    pid: int = 0
+    conmon_pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    started_at: str = "0001-01-01T00:00:00Z"
+    finished_at: str = "0001-01-01T00:00:00Z"
+    restart_count: int = 0
+    stopped_by_user: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A snapshot of one container: what `ps` and `inspect` show."""
+
+    name: str
+    """Without the leading slash that Docker's API adds."""
+    record: ContainerRecord
+    state: ContainerState
+    endpoint: Endpoint | None
+
+    @property
+    def id(self) -> str:
+        return self.record.id

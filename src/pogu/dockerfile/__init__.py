@@ -1,0 +1,4 @@
+"""Dockerfiles: text → lines → typed instructions → stages; expansion; .dockerignore. Pure.
+
+Start reading at `instructions.py` (what there is), then `parser.py` (how text becomes it).
+"""

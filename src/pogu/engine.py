@@ -1,0 +1,102 @@
+"""Service: the one place that constructs the services, and their order at start and end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pogu.build.service import Builder
+from pogu.config import Config
+from pogu.containers.service import Containers
+from pogu.db import Database
+from pogu.events import EventBus
+from pogu.images.store import ImageStore
+from pogu.network.service import Networks
+from pogu.runtime.conmon import Conmon
+from pogu.runtime.oci_runtime import OciRuntime, choose_runtime
+from pogu.storage.blobs import BlobStore
+from pogu.storage.layers import LayerStore
+from pogu.volumes import Volumes
+
+__all__ = ["Engine", "open_engine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """All services of one storage root."""
+
+    config: Config
+    db: Database
+    events: EventBus
+    blobs: BlobStore
+    layers: LayerStore
+    images: ImageStore
+    networks: Networks
+    volumes: Volumes
+    runtime: OciRuntime
+    conmon: Conmon
+    containers: Containers
+    builder: Builder
+
+    @property
+    def busy(self) -> bool:
+        """True while something runs that needs the engine."""
+        return self.containers.running > 0 or self.builder.running > 0
+
+    async def close(self) -> None:
+        """Let go; containers go on."""
+        await self.containers.close()
+        await self.networks.close()
+        self.db.close()
+
+
+async def open_engine(config: Config) -> Engine:
+    """Construct every service and recover what a killed engine left."""
+    config.paths.create()
+    db = Database(config.paths.database)
+    events = EventBus()
+    blobs = BlobStore(config.paths)
+    layers = LayerStore(config.paths, db)
+    images = ImageStore(db=db, blobs=blobs, layers=layers, events=events)
+    networks = Networks(config=config, db=db, events=events)
+    volumes = Volumes(paths=config.paths, db=db, events=events)
+    runtime = await choose_runtime(config)
+    conmon = Conmon(config, runtime)
+    containers = Containers(
+        config=config,
+        db=db,
+        events=events,
+        layers=layers,
+        images=images,
+        networks=networks,
+        volumes=volumes,
+        runtime=runtime,
+        conmon=conmon,
+    )
+    builder = Builder(
+        config=config,
+        db=db,
+        events=events,
+        layers=layers,
+        images=images,
+        networks=networks,
+        runtime=runtime,
+    )
+    images.in_use_by(lambda image_id: containers.using_image(image_id))
+    images.keep(builder.kept_layers)
+    await networks.start()
+    await containers.recover()
+    await builder.recover()
+    return Engine(
+        config=config,
+        db=db,
+        events=events,
+        blobs=blobs,
+        layers=layers,
+        images=images,
+        networks=networks,
+        volumes=volumes,
+        runtime=runtime,
+        conmon=conmon,
+        containers=containers,
+        builder=builder,
+    )

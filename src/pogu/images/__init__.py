@@ -1,0 +1,1 @@
+"""Images on this machine: names, configs, layers. Start reading at `store.py`."""

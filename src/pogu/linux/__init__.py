@@ -1,0 +1,1 @@
+"""System calls and programs, each named as its man page. Start reading at `syscalls.py`."""

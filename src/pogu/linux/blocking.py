@@ -1,0 +1,26 @@
+"""Edge: the one way to run blocking work from async code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+__all__ = ["in_thread"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_POOL = ThreadPoolExecutor(max_workers=16, thread_name_prefix="pogu-blocking")
+
+
+async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `function` in a thread and return its result.
+
+    For what blocks for more than about a millisecond: tar, hash, fsync, large mounts. When the
+    awaiting task is cancelled the thread still runs to its end: pass it something that it can
+    see closed (a file, an event) if it may run for long.
+    """
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_POOL, lambda: function(*args, **kwargs))

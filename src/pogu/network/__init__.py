@@ -1,0 +1,1 @@
+"""Networks: the bridge, addresses, NAT and published ports. Start reading at `service.py`."""

@@ -1,0 +1,104 @@
+"""Format: image config and manifests (image-spec config.md, manifest.md, Docker's additions).
+
+A blob read from elsewhere is kept as its raw bytes beside the parsed view, because encoding the
+view again would drop fields that we do not know.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pogu.model.container import ContainerConfig
+from pogu.oci.digest import DiffId, Digest
+
+__all__ = [
+    "Descriptor",
+    "HistoryEntry",
+    "ImageConfig",
+    "Manifest",
+    "MediaType",
+    "RootFs",
+    "decode_image_config",
+    "encode_image_config",
+]
+
+
+class MediaType:
+    """The media types in use, Docker's and OCI's."""
+
+    OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+    OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+    OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+    OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+    OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+    OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+    DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+    DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+    DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+    DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """image-spec descriptor.md."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: dict[str, str] | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """image-spec manifest.md."""
+
+    schema_version: int = 2
+    media_type: str = MediaType.DOCKER_MANIFEST
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of `history`: image-spec config.md, "history"."""
+
+    created: str = ""
+    created_by: str = ""
+    author: str = ""
+    comment: str = ""
+    empty_layer: bool = False
+
+
+class RootFs(msgspec.Struct, frozen=True, kw_only=True):
+    """Diff IDs of the layers, bottom first."""
+
+    type: str = "layers"
+    diff_ids: tuple[DiffId, ...] = ()
+
+
+class ImageConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """image-spec config.md; `config` also holds Docker's Healthcheck, OnBuild and Shell."""
+
+    architecture: str
+    os: str
+    created: str = ""
+    author: str = ""
+    variant: str = ""
+    os_version: str = msgspec.field(name="os.version", default="")
+    config: ContainerConfig = msgspec.field(default_factory=ContainerConfig)
+    rootfs: RootFs = msgspec.field(default_factory=RootFs)
+    history: tuple[HistoryEntry, ...] = ()
+
+
+def encode_image_config(config: ImageConfig) -> bytes:
+    """Return the canonical JSON of `config`; equal configs give equal bytes, hence equal IDs."""
+    tree = msgspec.to_builtins(config)
+    tree["rootfs"] = msgspec.to_builtins(config.rootfs) | {"type": "layers"}
+    tree["config"] = {
+        key: value
+        for key, value in msgspec.to_builtins(config.config).items()
+        if value not in (None, "", False, (), [], {})
+    }
+    return msgspec.json.encode(tree, order="deterministic")
+
+
+def decode_image_config(raw: bytes) -> ImageConfig:
+    """Parse a config blob. Raises: msgspec.DecodeError, msgspec.ValidationError."""
+    return msgspec.json.decode(raw, type=ImageConfig)

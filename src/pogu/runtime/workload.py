@@ -1,0 +1,110 @@
+"""Format: what one OCI bundle runs; a container and a build's RUN step both make one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["BindMount", "Device", "Resources", "Rlimit", "UserIds", "Workload"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserIds:
+    """A resolved user: numbers only, as the runtime spec wants them."""
+
+    uid: int = 0
+    gid: int = 0
+    additional_gids: tuple[int, ...] = ()
+    home: str = "/root"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindMount:
+    """One entry of the runtime spec's `mounts`; a bind unless `type` says otherwise."""
+
+    destination: str
+    source: str
+    type: str = "bind"
+    options: tuple[str, ...] = ("rbind", "rprivate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A host device node to make inside, and its cgroup permissions."""
+
+    path_on_host: str
+    path: str
+    permissions: str = "rwm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rlimit:
+    """`type` as RLIMIT_NOFILE."""
+
+    type: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """cgroup limits; 0, empty or None means unlimited."""
+
+    memory_limit_bytes: int = 0
+    memory_swap_bytes: int = 0
+    memory_reservation_bytes: int = 0
+    memory_swappiness: int | None = None
+    oom_kill_disable: bool = False
+    cpu_shares: int = 0
+    cpu_quota_us: int = 0
+    cpu_period_us: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    pids_limit: int = 0
+    blkio_weight: int = 0
+    device_rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Everything the runtime spec needs, with Docker's defaults.
+
+    A namespace value is `"new"`, `"host"` or a path `/proc/<pid>/ns/…` or a netns file.
+    `masked_paths`/`readonly_paths` None means the default lists.
+    """
+
+    id: str
+    rootfs: Path
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    user: UserIds = field(default_factory=UserIds)
+    terminal: bool = False
+    console_size: tuple[int, int] = (0, 0)
+    """Height and width in characters; 0 = unknown."""
+    hostname: str = ""
+    domainname: str = ""
+    readonly_rootfs: bool = False
+    mounts: tuple[BindMount, ...] = ()
+    devices: tuple[Device, ...] = ()
+    capabilities_add: tuple[str, ...] = ()
+    capabilities_drop: tuple[str, ...] = ()
+    privileged: bool = False
+    seccomp: str = "default"
+    """`default`, `unconfined` or the JSON text of a Docker seccomp profile."""
+    no_new_privileges: bool = False
+    apparmor_profile: str = ""
+    network: str = "new"
+    pid: str = "new"
+    ipc: str = "new"
+    uts: str = "new"
+    cgroup: str = "new"
+    cgroup_path: str = ""
+    resources: Resources = field(default_factory=Resources)
+    rlimits: tuple[Rlimit, ...] = ()
+    sysctls: dict[str, str] = field(default_factory=dict)
+    shm_size_bytes: int = 64 * 1024 * 1024
+    oom_score_adj: int = 0
+    masked_paths: tuple[str, ...] | None = None
+    readonly_paths: tuple[str, ...] | None = None
+    annotations: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Blobs, layers and overlay mounts. Start reading at `layers.py`."""
