@@ -1,0 +1,56 @@
+"""What every test shares: root tests are skipped without root, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the quick ones first; skip what needs root when there is none."""
+    items.sort(key=lambda item: item.get_closest_marker("root") is not None)
+    if os.geteuid() == 0:
+        return
+    needs_root = pytest.mark.skip(reason="needs root")
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(needs_root)
+
+
+def mount_points() -> set[str]:
+    """Return every mount point that has to do with Pogu or a test's directory."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = {line.split()[4] for line in lines}
+    return {point for point in points if "pogu" in point or "pytest" in point}
+
+
+def network_links() -> set[str]:
+    """Return the host's Pogu bridges and veths."""
+    names = {path.name for path in Path("/sys/class/net").iterdir()}
+    return {name for name in names if name.startswith(("pogu", "pg", "veth"))}
+
+
+def container_processes() -> set[str]:
+    """Return command lines of conmon and of engines that still run."""
+    found: set[str] = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"conmon") or b"pogu.daemon" in words:
+            found.add(f"{path.parent.name}: {b' '.join(words).decode(errors='replace')[:120]}")
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Compare mounts, links and processes before the first and after the last test."""
+    before = mount_points(), network_links(), container_processes()
+    yield
+    after = mount_points(), network_links(), container_processes()
+    for what, old, new in zip(("mounts", "links", "processes"), before, after, strict=True):
+        assert not new - old, f"tests left {what} behind: {sorted(new - old)}"
