@@ -1,0 +1,74 @@
+"""Edge: the engines to compare, each by its command line."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+
+__all__ = ["Engine", "find_engines"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """`cli` is the argv prefix; `build` the prefix of its build command."""
+
+    name: str
+    cli: tuple[str, ...]
+    build: tuple[str, ...]
+    build_only: bool = False
+    env: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *words: str, check: bool = True) -> str:
+        """Run one command of the engine and return its standard output."""
+        return self._call((*self.cli, *words), check=check)
+
+    def run_build(self, *words: str) -> str:
+        return self._call((*self.build, *words), check=True)
+
+    def _call(self, argv: tuple[str, ...], *, check: bool) -> str:
+        done = subprocess.run(
+            argv,
+            env=os.environ | self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise SystemExit(f"{shlex.join(argv)} failed ({done.returncode}):\n{done.stderr}")
+        return done.stdout
+
+    @property
+    def answers(self) -> bool:
+        """True when the command is there and its engine talks."""
+        if not shutil.which(self.cli[0]):
+            return False
+        try:
+            done = subprocess.run([*self.cli, "info"], capture_output=True, timeout=20, check=False)
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
+
+
+def find_engines(*, pogu: str, docker: str, buildx: str, podman: str) -> list[Engine]:
+    """Return the engines that answer; Pogu first, by its own CLI and by the docker CLI."""
+    own = tuple(shlex.split(pogu))
+    same = ("docker", "-H", "unix:///run/pogu/pogu.sock")
+    peer = tuple(shlex.split(docker))
+    legacy = {"DOCKER_BUILDKIT": "0"}
+    candidates = [
+        Engine(name="pogu", cli=own, build=(*own, "build")),
+        Engine(name="pogu (docker CLI)", cli=same, build=(*same, "build"), env=legacy),
+        Engine(name="docker", cli=peer, build=(*peer, "build"), env=legacy),
+    ]
+    if buildx:
+        words = tuple(shlex.split(buildx))
+        candidates.append(
+            Engine(name="buildx", cli=words, build=(*words, "build", "--load"), build_only=True)
+        )
+    tool = tuple(shlex.split(podman))
+    candidates.append(Engine(name="podman", cli=tool, build=(*tool, "build", "--layers")))
+    return [engine for engine in candidates if engine.answers]
