@@ -1,0 +1,27 @@
+"""Digests and chain IDs."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from pogu.errors import InvalidParameter
+from pogu.oci.digest import DiffId, chain_ids, parse_digest, sha256_digest
+
+
+def test_a_digest_names_its_algorithm() -> None:
+    assert sha256_digest(b"x") == "sha256:" + hashlib.sha256(b"x").hexdigest()
+
+
+@pytest.mark.parametrize("text", ["", "sha256:", "sha256:" + "A" * 64, "md5:" + "0" * 32])
+def test_what_is_no_sha256_digest_is_refused(text: str) -> None:
+    with pytest.raises(InvalidParameter):
+        parse_digest(text)
+
+
+def test_the_chain_id_of_the_bottom_layer_is_its_diff_id() -> None:
+    bottom, second = DiffId(sha256_digest(b"1")), DiffId(sha256_digest(b"2"))
+    chain = chain_ids([bottom, second])
+    assert chain[0] == bottom
+    assert chain[1] == sha256_digest(f"{bottom} {second}".encode())

@@ -1,0 +1,55 @@
+"""The state database: migrations and transactions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pogu.db import Database
+
+STEPS = ["CREATE TABLE a (x INTEGER)", "ALTER TABLE a ADD COLUMN y INTEGER; CREATE TABLE b (z)"]
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Database:
+    database = Database(tmp_path / "state.db")
+    database.migrate("test", STEPS)
+    return database
+
+
+def test_migrations_run_once_and_only_the_new_ones(db: Database) -> None:
+    db.migrate("test", STEPS)
+    db.migrate("test", [*STEPS, "INSERT INTO a VALUES (1, 2)"])
+    db.migrate("test", [*STEPS, "INSERT INTO a VALUES (1, 2)"])
+    assert [tuple(row) for row in db.query("SELECT * FROM a")] == [(1, 2)]
+    db.close()
+
+
+def test_a_failed_transaction_leaves_nothing(db: Database) -> None:
+    with pytest.raises(ZeroDivisionError), db.transaction() as tx:
+        tx.execute("INSERT INTO a VALUES (1, 1)")
+        raise ZeroDivisionError
+    assert db.query("SELECT * FROM a") == []
+    db.close()
+
+
+def test_an_inner_transaction_belongs_to_the_outer_one(db: Database) -> None:
+    with pytest.raises(ZeroDivisionError), db.transaction(durable=True) as outer:
+        outer.execute("INSERT INTO a VALUES (1, 1)")
+        with db.transaction() as inner:
+            inner.execute("INSERT INTO a VALUES (2, 2)")
+        raise ZeroDivisionError
+    assert db.query("SELECT * FROM a") == []
+    db.close()
+
+
+def test_what_was_committed_is_there_after_opening_again(tmp_path: Path) -> None:
+    first = Database(tmp_path / "state.db")
+    first.migrate("test", STEPS)
+    with first.transaction(durable=True) as tx:
+        tx.execute("INSERT INTO b VALUES ('kept')")
+    second = Database(tmp_path / "state.db")
+    assert second.query("SELECT z FROM b WHERE z = ?", ["kept"])[0]["z"] == "kept"
+    first.close()
+    second.close()
