@@ -1,57 +1,42 @@
-"""Service: images and their names; owns the tables `images` and `tags`.
+"""Service: images and their names; owns (through `index.py`) the tables `images` and `tags`.
 
-An image is its config blob (ID = digest of the config, as Docker's) plus the chain of layers that
-its diff IDs name. A tag is a normalised reference that points at an ID.
+An image is its config (ID = digest of the config's bytes, as Docker's) plus the chain of layers
+that its diff IDs name. A tag is a normalised reference that points at an ID. The config's bytes
+lie in the image's row, so that an image appears with one commit.
+
+`removal.py` has the rules of `rmi`, `history.py` those of `history`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import BinaryIO
 
 from pogu.db import Database
+from pogu.errors import InvalidParameter, NotFound
 from pogu.events import EventBus
+from pogu.images.history import HistoryLine, history_lines
+from pogu.images.image import Image, Removed, host_architecture, rfc3339, short_id
+from pogu.images.index import ImageIndex
+from pogu.images.near import near_miss
+from pogu.images.removal import Removal, is_dangling, publish_image_event
+from pogu.linux.blocking import in_thread
 from pogu.model.container import ContainerConfig
-from pogu.oci.digest import ChainId, Digest
-from pogu.oci.image import HistoryEntry, ImageConfig
-from pogu.oci.reference import Reference
+from pogu.oci.digest import ChainId, Digest, sha256_digest
+from pogu.oci.image import HistoryEntry, ImageConfig, RootFs, encode_image_config
+from pogu.oci.reference import Reference, parse_reference
 from pogu.storage.blobs import BlobStore
-from pogu.storage.layers import LayerStore
+from pogu.storage.layers import Layer, LayerStore
 
 __all__ = ["Image", "ImageStore", "Removed"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """One image. `raw_config` hashes to `id`; `config` is its parsed view."""
-
-    id: Digest
-    raw_config: bytes
-    config: ImageConfig
-    top_layer: ChainId | None
-    size_bytes: int
-    parent: Digest | None
-    """The image this was built on by a build on this machine (Docker's Parent)."""
-    tags: tuple[Reference, ...]
-    repo_digests: tuple[Reference, ...]
-    last_tagged_at: str = ""
-
-    @property
-    def familiar_tags(self) -> list[str]:
-        return [tag.familiar for tag in self.tags]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
-    """One line of the answer to `rmi`: exactly one of the two is set."""
-
-    untagged: str | None = None
-    deleted: Digest | None = None
+_HEX = frozenset("0123456789abcdef")
 
 
 class ImageStore:
-    """Async where it is slow, plain where it reads rows."""
+    """Async where it is slow, plain where it reads rows. Event-loop thread only."""
 
     def __init__(
         self,
@@ -60,16 +45,42 @@ class ImageStore:
         blobs: BlobStore,
         layers: LayerStore,
         events: EventBus,
+        clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        raise NotImplementedError
+        self._blobs = blobs
+        self._layers = layers
+        self._events = events
+        self._clock_ns = clock_ns
+        self._users: Callable[[Digest], Sequence[tuple[str, bool]]] = lambda _image_id: ()
+        self._keepers: list[Callable[[], set[ChainId]]] = []
+        self._holds = 0
+        self._index = ImageIndex(db, self._chain_size)
+
+    def _chain_size(self, top: ChainId | None) -> int | None:
+        try:
+            return sum(layer.size_bytes for layer in self._layers.chain(top))
+        except NotFound:
+            return None
 
     def in_use_by(self, ask: Callable[[Digest], Sequence[tuple[str, bool]]]) -> None:
         """Set who is asked before a removal: (container's short name or id, is it running)."""
-        raise NotImplementedError
+        self._users = ask
 
     def keep(self, ask: Callable[[], set[ChainId]]) -> None:
-        """Set who is asked which layers must stay although no image has them (build cache…)."""
-        raise NotImplementedError
+        """Add one who is asked which layers must stay although no image has them (build cache,
+        containers of a deleted image); the layers below them stay too."""
+        self._keepers.append(ask)
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """Let no layer be collected inside the block: what is committed there is not yet named."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+
+    # ---- reading ------------------------------------------------------------------------
 
     def resolve(self, name: str) -> Image:
         """Return the image by reference, ID or unambiguous ID prefix (`sha256:` optional).
@@ -77,22 +88,75 @@ class ImageStore:
         Raises: NotFound("No such image: …") with the near miss as hint; InvalidParameter when a
         prefix names several, listing them.
         """
-        raise NotImplementedError
+        return self._find(name)[0]
+
+    def _find(self, name: str) -> tuple[Image, Reference | None]:
+        """Return the image, and the reference when it was found by one."""
+        image = self._by_full_id(name)
+        if image is not None:
+            return image, None
+        reference = parse_reference(name).with_default_tag()
+        image = self._index.named(reference)
+        if image is not None:
+            return image, reference
+        image = self._by_prefix(name)
+        if image is not None:
+            return image, None
+        raise NotFound(
+            f"No such image: {reference.familiar}", hint=near_miss(reference, self._index.names())
+        )
+
+    def _by_full_id(self, name: str) -> Image | None:
+        digits = name.removeprefix("sha256:")
+        if len(digits) != 64 or not _HEX.issuperset(digits):
+            return None
+        image = self._index.get(Digest(f"sha256:{digits}"))
+        if image is None:
+            raise NotFound(f"No such image: {name}", hint="`pogu images -a` lists the IDs")
+        return image
+
+    def _by_prefix(self, name: str) -> Image | None:
+        digits = name.removeprefix("sha256:")
+        if not digits or not _HEX.issuperset(digits):
+            return None
+        found = self._index.with_prefix(digits)
+        if len(found) > 1:
+            listed = ", ".join(
+                f"{short_id(image.id)} ({', '.join(image.familiar_tags) or 'no tag'})"
+                for image in found[:8]
+            )
+            raise InvalidParameter(
+                f"Multiple IDs found with provided prefix: {digits}: {listed}",
+                hint="give more digits of the ID",
+            )
+        return found[0] if found else None
 
     def get(self, image_id: Digest) -> Image:
         """Raises: NotFound."""
-        raise NotImplementedError
+        image = self._index.get(image_id)
+        if image is None:
+            raise NotFound(f"No such image: {image_id}")
+        return image
 
     def find(self, reference: Reference) -> Image | None:
-        raise NotImplementedError
+        return self._index.named(reference.with_default_tag())
 
     def all(self) -> list[Image]:
         """Every image, newest first."""
-        raise NotImplementedError
+        return list(self._index.newest_first())
 
     def is_dangling(self, image: Image) -> bool:
         """No tag, and no other image has it as its parent."""
-        raise NotImplementedError
+        return is_dangling(self._index, image)
+
+    def history(self, image: Image) -> list[HistoryLine]:
+        """Return newest first: entry, layer size in bytes, image ID where known, its tags."""
+        sizes = [layer.size_bytes for layer in self._layers.chain(image.top_layer)]
+        return history_lines(
+            image, sizes, lambda one: self._index.get(one.parent) if one.parent else None
+        )
+
+    # ---- making -------------------------------------------------------------------------
 
     async def create(
         self,
@@ -102,24 +166,51 @@ class ImageStore:
         references: Sequence[Reference] = (),
     ) -> Image:
         """Store an image whose layers are already in the layer store. Idempotent, durable."""
-        raise NotImplementedError
+        return await self.create_raw(
+            encode_image_config(config), config, parent=parent, references=references
+        )
+
+    async def create_raw(
+        self,
+        raw: bytes,
+        config: ImageConfig,
+        *,
+        parent: Digest | None = None,
+        references: Sequence[Reference] = (),
+    ) -> Image:
+        """As `create`, for a config that came as bytes (pull, load): they are kept as sent."""
+        image_id = sha256_digest(raw)
+        names = [reference.with_default_tag() for reference in references]
+        if self._index.get(image_id) is None:
+            image = self._index.describe(image_id, raw, config, parent=parent)
+            if image is None:
+                raise NotFound(f"a layer of image {image_id} is not in the layer store")
+            async with self.hold():
+                await in_thread(self._index.insert_row, image, names, time=self._now())
+                self._index.remember(image)
+        for reference in names:
+            self._name(image_id, reference)
+        return self.get(image_id)
+
+    def _now(self) -> str:
+        return rfc3339(self._clock_ns())
 
     def tag(self, image_id: Digest, reference: Reference) -> None:
-        """Point `reference` (with default tag) at the image; it leaves the image it named."""
-        raise NotImplementedError
+        """Point `reference` (with default tag) at the image; it leaves the image it named.
 
-    async def remove(self, name: str, *, force: bool = False, prune: bool = True) -> list[Removed]:
-        """Untag, and delete when it was the last name, as Docker does; with `prune` also dangling
-        parents.
-
-        Raises: NotFound; Conflict in Docker's words when a container uses it, a child image
-        depends on it, or several repositories name an image given by ID without `force`.
+        Raises: NotFound; InvalidParameter for a digest, which nobody can choose.
         """
-        raise NotImplementedError
+        self.get(image_id)
+        if reference.digest:
+            raise InvalidParameter(
+                "refusing to create a tag with a digest reference",
+                hint=f"tag it {reference.familiar_repository}:<tag>",
+            )
+        self._name(image_id, reference.with_default_tag())
 
-    async def prune(self, *, dangling_only: bool = True) -> tuple[list[Removed], int]:
-        """Remove unused images; return what went and the bytes it freed."""
-        raise NotImplementedError
+    def _name(self, image_id: Digest, reference: Reference) -> None:
+        self._index.set_name(image_id, reference, time=self._now())
+        publish_image_event(self._events, "tag", self.get(image_id), reference.familiar)
 
     async def import_tar(
         self,
@@ -129,14 +220,86 @@ class ImageStore:
         message: str = "",
         config: ContainerConfig | None = None,
         created_by: str = "",
+        created: str = "",
+        author: str = "",
     ) -> Image:
-        """Make a one-layer image from a root file system tar (any compression)."""
-        raise NotImplementedError
+        """Make a one-layer image from a root file system tar (any compression).
 
-    def history(self, image: Image) -> list[tuple[HistoryEntry, int, Digest | None, list[str]]]:
-        """Return newest first: entry, layer size in bytes, image ID where known, its tags."""
-        raise NotImplementedError
+        Raises: InvalidParameter for a broken or hostile archive; nothing is left behind.
+        """
+        async with self.hold():
+            layer = await in_thread(self._layers.commit_tar, tar, parent=None)
+            when = created or self._now()
+            entry = HistoryEntry(
+                created=when, created_by=created_by, comment=message or "Imported from -"
+            )
+            made = ImageConfig(
+                architecture=host_architecture(),
+                os="linux",
+                created=when,
+                author=author,
+                config=config or ContainerConfig(),
+                rootfs=RootFs(diff_ids=(layer.diff_id,)),
+                history=(entry,),
+            )
+            image = await self.create(made, references=[reference] if reference else [])
+        publish_image_event(self._events, "import", image, image.id)
+        return image
+
+    # ---- removing -----------------------------------------------------------------------
+
+    async def remove(self, name: str, *, force: bool = False, prune: bool = True) -> list[Removed]:
+        """Untag, and delete when it was the last name, as Docker does; with `prune` also dangling
+        parents.
+
+        Raises: NotFound; Conflict in Docker's words when a container uses it, a child image
+        depends on it, or several repositories name an image given by ID without `force`.
+        """
+        image, reference = self._find(name)
+        removal = Removal(self._index, self._events, self._users)
+        if reference is None:
+            removal.by_id(image, force=force, prune=prune)
+        else:
+            removal.by_reference(image, reference, name, force=force, prune=prune)
+        gone = await self._collect()
+        return removal.lines + [Removed(deleted=Digest(layer.chain_id)) for layer in gone]
+
+    async def prune(
+        self, *, dangling_only: bool = True, matches: Callable[[Image], bool] | None = None
+    ) -> tuple[list[Removed], int]:
+        """Remove unused images that `matches` accepts; return what went and the bytes freed."""
+        removal = Removal(self._index, self._events, self._users)
+        for image in self._index.newest_first():
+            if self._index.get(image.id) is None or (matches and not matches(image)):
+                continue
+            if self._index.children(image.id) or self._users(image.id):
+                continue
+            if dangling_only and image.references:
+                continue
+            removal.by_id(image, force=True, prune=True)
+        gone = await self._collect()
+        lines = removal.lines + [Removed(deleted=Digest(layer.chain_id)) for layer in gone]
+        return lines, sum(layer.size_bytes for layer in gone)
 
     async def collect_layers(self) -> int:
         """Remove layers that neither an image nor `keep` names; return the bytes freed."""
-        raise NotImplementedError
+        return sum(layer.size_bytes for layer in await self._collect())
+
+    async def _collect(self) -> list[Layer]:
+        """The decision and the rows go in one step of the event loop, the files afterwards."""
+        if self._holds:
+            return []
+        kept: set[ChainId] = set()
+        tops = [image.top_layer for image in self._index.newest_first() if image.top_layer]
+        for top in [*tops, *(one for ask in self._keepers for one in ask())]:
+            self._mark(top, kept)
+        doomed = [layer for layer in self._layers.all() if layer.chain_id not in kept]
+        if doomed:
+            trash = self._layers.detach([layer.chain_id for layer in doomed])
+            await in_thread(self._layers.discard, trash)
+        return doomed
+
+    def _mark(self, top: ChainId | None, kept: set[ChainId]) -> None:
+        while top is not None and top not in kept and self._layers.has(top):
+            kept.add(top)
+            top = self._layers.get(top).parent
