@@ -2,42 +2,88 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
 from pogu.config import Paths
-from pogu.oci.digest import Digest
+from pogu.errors import DataLoss, NotFound
+from pogu.linux.sync import fsync_directory
+from pogu.oci.digest import Digest, sha256_digest
 
 __all__ = ["BlobStore"]
+
+_CHUNK = 1 << 20
 
 
 class BlobStore:
     """Write-once files named by their digest. Plain and blocking."""
 
     def __init__(self, paths: Paths) -> None:
-        raise NotImplementedError
+        self._directory = paths.blobs
+        self._tmp = paths.tmp
 
     def path(self, digest: Digest) -> Path:
-        raise NotImplementedError
+        """Where the blob lies, there or not."""
+        return self._directory / digest.removeprefix("sha256:")
 
     def has(self, digest: Digest) -> bool:
-        raise NotImplementedError
+        return self.path(digest).exists()
 
     def read(self, digest: Digest) -> bytes:
         """Return the bytes, verified. Raises: NotFound, DataLoss."""
-        raise NotImplementedError
+        try:
+            data = self.path(digest).read_bytes()
+        except FileNotFoundError as err:
+            raise NotFound(f"blob {digest} not found") from err
+        if sha256_digest(data) != digest:
+            raise DataLoss(f"blob {digest} is damaged on disk", hint="pull or build it again")
+        return data
 
     def write(self, data: bytes) -> Digest:
         """Store `data` durably. Idempotent."""
-        raise NotImplementedError
+        digest = sha256_digest(data)
+        if not self.has(digest):
+            fd, name = tempfile.mkstemp(dir=self._tmp, prefix="blob-")
+            with open(fd, "wb") as file:
+                file.write(data)
+            self._publish(Path(name), digest)
+        return digest
 
     def ingest(self, stream: BinaryIO, *, expected: Digest | None = None) -> Digest:
         """Store a stream durably. Raises: DataLoss when it is not `expected`."""
-        raise NotImplementedError
+        hashed = hashlib.sha256()
+        fd, name = tempfile.mkstemp(dir=self._tmp, prefix="blob-")
+        try:
+            with open(fd, "wb") as file:
+                while data := stream.read(_CHUNK):
+                    hashed.update(data)
+                    file.write(data)
+            digest = Digest(f"sha256:{hashed.hexdigest()}")
+            if expected is not None and digest != expected:
+                raise DataLoss(f"expected {expected}, got {digest}", hint="the transfer broke")
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        self._publish(Path(name), digest)
+        return digest
+
+    def _publish(self, temporary: Path, digest: Digest) -> None:
+        """Sync, rename, sync the directory: what appears is whole and stays."""
+        fd = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fchmod(fd, 0o644)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        temporary.rename(self.path(digest))
+        fsync_directory(self._directory)
 
     def remove(self, digest: Digest) -> None:
         """Idempotent."""
-        raise NotImplementedError
+        self.path(digest).unlink(missing_ok=True)
 
     def all(self) -> list[Digest]:
-        raise NotImplementedError
+        return [Digest(f"sha256:{entry.name}") for entry in os.scandir(self._directory)]

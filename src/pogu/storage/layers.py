@@ -9,15 +9,45 @@ A layer is named by its chain ID; it is immutable and shared.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from pogu.config import Paths
 from pogu.db import Database
-from pogu.oci.digest import ChainId, DiffId
+from pogu.errors import DataLoss, NotFound
+from pogu.linux.sync import syncfs
+from pogu.oci.digest import ChainId, DiffId, chain_id
+from pogu.storage.apply import apply_tar, no_space
+from pogu.storage.diff import TarSink, write_journaled_tar, write_layer_tar
+from pogu.storage.overlay import unmount
+from pogu.storage.tarstream import JournalEntry
 
 __all__ = ["Layer", "LayerDraft", "LayerStore"]
+
+_MIGRATIONS = [
+    """
+    CREATE TABLE layers (
+        chain_id TEXT PRIMARY KEY,
+        diff_id TEXT NOT NULL,
+        parent TEXT REFERENCES layers (chain_id),
+        short_id TEXT NOT NULL UNIQUE,
+        size_bytes INTEGER NOT NULL
+    );
+    CREATE INDEX layers_by_parent ON layers (parent)
+    """
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,40 +84,76 @@ class LayerStore:
     """All methods are plain and blocking: call the slow ones (marked) through `in_thread`."""
 
     def __init__(self, paths: Paths, db: Database) -> None:
-        raise NotImplementedError
+        self._paths = paths
+        self._db = db
+        self._lock = threading.Lock()
+        db.migrate("layers", _MIGRATIONS)
+        self._layers = {
+            layer.chain_id: layer
+            for layer in (self._from_row(row) for row in db.query("SELECT * FROM layers"))
+        }
+
+    def _from_row(self, row: sqlite3.Row) -> Layer:
+        return Layer(
+            chain_id=row["chain_id"],
+            diff_id=row["diff_id"],
+            parent=row["parent"],
+            short_id=row["short_id"],
+            path=self._paths.layers / row["short_id"] / "diff",
+            size_bytes=row["size_bytes"],
+        )
 
     def get(self, chain_id: ChainId) -> Layer:
         """Return the layer. Raises: NotFound."""
-        raise NotImplementedError
+        try:
+            return self._layers[chain_id]
+        except KeyError as err:
+            raise NotFound(f"layer {chain_id} not found") from err
 
     def has(self, chain_id: ChainId) -> bool:
-        raise NotImplementedError
+        return chain_id in self._layers
 
     def chain(self, top: ChainId | None) -> list[Layer]:
         """Return the layers from the bottom to `top`; empty for None (scratch)."""
-        raise NotImplementedError
+        layers = []
+        while top is not None:
+            layer = self.get(top)
+            layers.append(layer)
+            top = layer.parent
+        return layers[::-1]
 
     def all(self) -> list[Layer]:
-        raise NotImplementedError
+        return list(self._layers.values())
 
     def lower_directories(self, top: ChainId | None) -> tuple[Path, ...]:
         """Return the lowerdirs for an OverlayMount: top layer first."""
-        raise NotImplementedError
+        return tuple(layer.path for layer in reversed(self.chain(top)))
 
     def prepare(self) -> LayerDraft:
         """Make an empty draft (diff/ mode 0755 and work/)."""
-        raise NotImplementedError
+        path = Path(tempfile.mkdtemp(dir=self._paths.tmp, prefix="layer-"))
+        draft = LayerDraft(path=path)
+        draft.diff.mkdir(mode=0o755)
+        draft.work.mkdir(mode=0o700)
+        return draft
 
     def discard(self, draft: LayerDraft) -> None:
         """Remove a draft. Idempotent. Slow."""
-        raise NotImplementedError
+        shutil.rmtree(draft.path, ignore_errors=True)
 
     def commit(self, draft: LayerDraft, *, parent: ChainId | None) -> Layer:
         """Compute the diff ID of `draft.diff`, make it a layer over `parent`, durable. Slow.
 
         The draft is consumed. Idempotent: an equal layer already there wins.
         """
-        raise NotImplementedError
+        try:
+            hashed = _HashSink()
+            size_bytes = write_layer_tar(draft.diff, hashed)
+            return self._publish(draft, parent, hashed.diff_id, size_bytes)
+        except OSError as err:
+            raise no_space(err) from err
+        finally:
+            self.discard(draft)
 
     def commit_tar(
         self, tar: BinaryIO, *, parent: ChainId | None, expected: DiffId | None = None
@@ -97,16 +163,147 @@ class LayerStore:
         The diff ID is that of the uncompressed bytes. Raises: DataLoss when it is not
         `expected`; InvalidParameter on a broken or hostile archive (nothing is left behind).
         """
-        raise NotImplementedError
+        draft = self.prepare()
+        try:
+            applied = apply_tar(tar, draft.diff)
+            diff_id = DiffId(f"sha256:{applied.diff_id_hex}")
+            if expected is not None and diff_id != expected:
+                raise DataLoss(f"layer verification failed: expected {expected}, got {diff_id}")
+            _write_journal(draft.path / "journal", applied.journal)
+            return self._publish(draft, parent, diff_id, applied.size_bytes)
+        except OSError as err:
+            raise no_space(err) from err
+        finally:
+            self.discard(draft)
 
-    def write_tar(self, chain_id: ChainId, out: BinaryIO) -> None:
+    def _publish(
+        self, draft: LayerDraft, parent: ChainId | None, diff_id: DiffId, size_bytes: int
+    ) -> Layer:
+        """Sync, rename into layers/, commit the row; one publisher at a time."""
+        own_id = chain_id(parent, diff_id)
+        if own_id in self._layers:
+            return self._layers[own_id]
+        shutil.rmtree(draft.work, ignore_errors=True)
+        syncfs(draft.path)
+        short_id = own_id.removeprefix("sha256:")[:12]
+        layer = Layer(
+            chain_id=own_id,
+            diff_id=diff_id,
+            parent=parent,
+            short_id=short_id,
+            path=self._paths.layers / short_id / "diff",
+            size_bytes=size_bytes,
+        )
+        with self._lock:
+            if own_id in self._layers:
+                return self._layers[own_id]
+            target = self._paths.layers / short_id
+            if target.exists():  # left by a kill between rename and row
+                self._remove_directory(target)
+            draft.path.rename(target)
+            with self._db.transaction(durable=True) as tx:
+                tx.execute(
+                    "INSERT INTO layers VALUES (?, ?, ?, ?, ?)",
+                    (own_id, diff_id, parent, short_id, size_bytes),
+                )
+            self._layers[own_id] = layer
+        return layer
+
+    def write_tar(self, chain_id: ChainId, out: TarSink) -> None:
         """Write the layer's uncompressed tar; its digest is the diff ID. Slow."""
-        raise NotImplementedError
+        layer = self.get(chain_id)
+        journal = layer.path.parent / "journal"
+        if journal.exists():
+            write_journaled_tar(layer.path, _read_journal(journal), out)
+        else:
+            write_layer_tar(layer.path, out)
 
     def remove(self, chain_id: ChainId) -> None:
         """Remove one layer that no other layer has as its parent. Idempotent. Slow."""
-        raise NotImplementedError
+        self.discard(self.detach([chain_id]))
+
+    def detach(self, chain_ids: Iterable[ChainId]) -> LayerDraft:
+        """Forget these layers at once, move them into tmp/ and return that for `discard`.
+
+        Rows first: a kill in between leaves a directory that no row names. Unknown ones are
+        skipped.
+        """
+        trash = LayerDraft(path=Path(tempfile.mkdtemp(dir=self._paths.tmp, prefix="removed-")))
+        with self._lock:
+            doomed = [self._layers[one] for one in chain_ids if one in self._layers]
+            doomed.sort(key=lambda layer: len(self.chain(layer.chain_id)), reverse=True)
+            with self._db.transaction() as tx:
+                for layer in doomed:
+                    tx.execute("DELETE FROM layers WHERE chain_id = ?", (layer.chain_id,))
+            for layer in doomed:
+                del self._layers[layer.chain_id]
+                layer.path.parent.rename(trash.path / layer.short_id)
+        return trash
+
+    def _remove_directory(self, directory: Path) -> None:
+        """Rename into tmp/ first, so that a kill leaves no half layer in layers/."""
+        doomed = Path(tempfile.mkdtemp(dir=self._paths.tmp, prefix="removed-"))
+        with contextlib.suppress(FileNotFoundError):
+            directory.rename(doomed / "layer")
+        shutil.rmtree(doomed, ignore_errors=True)
 
     def sweep(self) -> None:
         """At start: remove what no row names and rows whose directory is gone. Slow."""
-        raise NotImplementedError
+        known = {layer.short_id for layer in self._layers.values()}
+        present = {entry.name for entry in os.scandir(self._paths.layers)}
+        for name in present - known:
+            self._remove_directory(self._paths.layers / name)
+        lost = {layer.chain_id for layer in self._layers.values() if layer.short_id not in present}
+        self._drop_rows(lost)
+        for entry in os.scandir(self._paths.tmp):
+            if entry.name.startswith(("layer-", "removed-", "blob-")):
+                _remove_leftover(Path(entry.path))
+
+    def _drop_rows(self, lost: set[ChainId]) -> None:
+        """Forget layers that are gone, with all that stand on them."""
+        doomed = list(self._with_children(lost))
+        with self._db.transaction() as tx:
+            for layer in reversed(doomed):
+                tx.execute("DELETE FROM layers WHERE chain_id = ?", (layer,))
+                self._layers.pop(layer, None)
+
+    def _with_children(self, roots: Iterable[ChainId]) -> dict[ChainId, None]:
+        found: dict[ChainId, None] = {}
+        front = list(roots)
+        while front:
+            for one in front:
+                found.pop(one, None)
+                found[one] = None
+            above = set(front)
+            front = [layer.chain_id for layer in self._layers.values() if layer.parent in above]
+        return found
+
+
+class _HashSink:
+    """A tar sink that keeps only the digest."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self._hash.update(data)
+
+    @property
+    def diff_id(self) -> DiffId:
+        return DiffId(f"sha256:{self._hash.hexdigest()}")
+
+
+def _write_journal(path: Path, journal: list[JournalEntry]) -> None:
+    path.write_bytes(zlib.compress(msgspec.msgpack.encode(journal), 1))
+
+
+def _read_journal(path: Path) -> list[JournalEntry]:
+    return msgspec.msgpack.decode(zlib.decompress(path.read_bytes()), type=list[JournalEntry])
+
+
+def _remove_leftover(path: Path) -> None:
+    if path.is_dir():
+        unmount(path)
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from pogu.errors import SystemFailure
+from pogu.linux import mount as kernel
+
 __all__ = ["OverlayMount", "mount_overlay", "unmount"]
+
+_OPTIONS = (("redirect_dir", "off"), ("metacopy", "off"), ("index", "off"), ("xino", "off"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +30,72 @@ def mount_overlay(mount: OverlayMount, target: Path) -> None:
 
     Raises: SystemFailure with a hint when the kernel refuses.
     """
-    raise NotImplementedError
+    lower = mount.lower or (_empty_beside(target),)
+    if mount.upper is None and len(lower) == 1:
+        lower = (*lower, _empty_beside(target))
+    try:
+        try:
+            kernel.fs_mount("overlay", _new_api_options(mount, lower), target)
+        except OSError as err:
+            if err.errno not in (errno.EINVAL, errno.ENOSYS):
+                raise
+            _mount_by_program(mount, lower, target)
+    except OSError as err:
+        raise SystemFailure(
+            f"error creating overlay mount to {target}: {err.strerror}",
+            hint="`pogu doctor` tests overlayfs on this storage root",
+        ) from err
+
+
+def _empty_beside(target: Path) -> Path:
+    """Return an empty directory to stand as the missing lower layer."""
+    empty = target.parent / "empty"
+    empty.mkdir(exist_ok=True)
+    return empty
+
+
+def _new_api_options(mount: OverlayMount, lower: tuple[Path, ...]) -> list[tuple[str, str | None]]:
+    options: list[tuple[str, str | None]] = [("lowerdir+", str(path)) for path in lower]
+    if mount.upper is not None:
+        options += [("upperdir", str(mount.upper)), ("workdir", str(mount.work))]
+        options += _OPTIONS
+    return options
+
+
+def _mount_by_program(mount: OverlayMount, lower: tuple[Path, ...], target: Path) -> None:
+    """Kernels before 6.5 have no `lowerdir+`: one page of options, so paths are relative.
+
+    mount(8) is the small child that may change its directory.
+    """
+    base = Path(os.path.commonpath([str(path) for path in lower]))
+    base = base if len(lower) > 1 else base.parent
+    words = ["lowerdir=" + ":".join(str(path.relative_to(base)) for path in lower)]
+    if mount.upper is not None:
+        words += [f"upperdir={mount.upper}", f"workdir={mount.work}"]
+        words += [f"{key}={value}" for key, value in _OPTIONS]
+    done = subprocess.run(
+        ["mount", "-t", "overlay", "overlay", "-o", ",".join(words), str(target)],
+        cwd=base,
+        env=os.environ | {"LIBMOUNT_FORCE_MOUNT2": "always"},
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        text = done.stderr.decode(errors="replace").strip()
+        raise OSError(errno.EINVAL, text or "mount failed", str(target))
 
 
 def unmount(target: Path) -> None:
     """Unmount `target` and whatever is mounted below it. Idempotent."""
-    raise NotImplementedError
+    try:
+        kernel.umount2(target)
+        return
+    except OSError as err:
+        if err.errno in (errno.EINVAL, errno.ENOENT):
+            return
+    for point in kernel.mounts_below(target):
+        try:
+            kernel.umount2(point, kernel.MNT_DETACH)
+        except OSError as err:
+            if err.errno not in (errno.EINVAL, errno.ENOENT):
+                raise SystemFailure(f"cannot unmount {point}: {err.strerror}") from err

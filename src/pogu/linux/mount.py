@@ -1,0 +1,129 @@
+"""Edge: mounting, by the new mount API (fsopen, fsconfig, fsmount, move_mount) and umount2.
+
+The numbers of these system calls are the same on every architecture (they came after the
+numbers were unified).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = [
+    "bind_mount",
+    "fs_mount",
+    "mount",
+    "mounts_below",
+    "umount2",
+]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_SYS_MOVE_MOUNT = 429
+_SYS_FSOPEN = 430
+_SYS_FSCONFIG = 431
+_SYS_FSMOUNT = 432
+
+_FSOPEN_CLOEXEC = 1
+_FSMOUNT_CLOEXEC = 1
+_FSCONFIG_SET_FLAG = 0
+_FSCONFIG_SET_STRING = 1
+_FSCONFIG_CMD_CREATE = 6
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_AT_FDCWD = -100
+
+MS_RDONLY = 1
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
+
+
+def _raise(path: object) -> None:
+    code = ctypes.get_errno()
+    raise OSError(code, os.strerror(code), str(path))
+
+
+def fs_mount(
+    fs_type: str, options: Sequence[tuple[str, str | None]], target: Path, *, source: str = ""
+) -> None:
+    """Mount a new file system at `target`; options may repeat (`lowerdir+`), None = a flag.
+
+    Raises: OSError, with what the kernel logged about it as the text where it did.
+    """
+    context = _libc.syscall(_SYS_FSOPEN, fs_type.encode(), _FSOPEN_CLOEXEC)
+    if context < 0:
+        _raise(fs_type)
+    try:
+        for key, value in (("source", source or fs_type), *options):
+            command = _FSCONFIG_SET_FLAG if value is None else _FSCONFIG_SET_STRING
+            text = None if value is None else os.fsencode(value)
+            if _libc.syscall(_SYS_FSCONFIG, context, command, key.encode(), text, 0) < 0:
+                _raise_with_log(context, f"{key}={value}")
+        if _libc.syscall(_SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0) < 0:
+            _raise_with_log(context, target)
+        mount_fd = _libc.syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
+        if mount_fd < 0:
+            _raise_with_log(context, target)
+        try:
+            moved = _libc.syscall(
+                _SYS_MOVE_MOUNT,
+                mount_fd,
+                b"",
+                _AT_FDCWD,
+                os.fsencode(target),
+                _MOVE_MOUNT_F_EMPTY_PATH,
+            )
+            if moved < 0:
+                _raise(target)
+        finally:
+            os.close(mount_fd)
+    finally:
+        os.close(context)
+
+
+def _raise_with_log(context: int, path: object) -> None:
+    """Raise the last error with the message that the file system left in its context."""
+    code = ctypes.get_errno()
+    try:
+        said = os.read(context, 4096).decode(errors="replace").strip()
+    except OSError:
+        said = ""
+    raise OSError(code, said.removeprefix("e ") or os.strerror(code), str(path))
+
+
+def mount(source: str, target: Path, fs_type: str, flags: int = 0, data: str = "") -> None:
+    """mount(2)."""
+    result = _libc.mount(
+        os.fsencode(source), os.fsencode(target), fs_type.encode(), flags, data.encode() or None
+    )
+    if result < 0:
+        _raise(target)
+
+
+def bind_mount(source: Path | str, target: Path | str) -> None:
+    """Bind `source` at `target`, both exist."""
+    mount(os.fspath(source), Path(target), "none", MS_BIND)
+
+
+def umount2(target: Path, flags: int = 0) -> None:
+    """umount2(2)."""
+    if _libc.umount2(os.fsencode(target), flags) < 0:
+        _raise(target)
+
+
+def mounts_below(directory: Path) -> list[Path]:
+    """Return the mount points at or below `directory`, innermost first."""
+    prefix = os.path.realpath(directory)
+    found = []
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            point = line.split(" ", 5)[4]
+            if "\\" in point:
+                point = point.encode("latin-1", "surrogateescape").decode("unicode_escape")
+            if point == prefix or point.startswith(prefix + "/"):
+                found.append(Path(point))
+    return found[::-1]
