@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shlex
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pogu.errors import CommandFailed, SystemFailure
+from pogu.linux.spawn import spawn, wait_child
 
-__all__ = ["Completed", "run"]
+__all__ = ["Completed", "read_some", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -46,31 +49,120 @@ async def run(
     missing or the time is over.
     """
     log.debug("run command=%s", shlex.join(argv))
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=env,
-            cwd=cwd,
-            pass_fds=tuple(pass_fds),
-        )
-    except FileNotFoundError as err:
-        raise SystemFailure(
-            f"{argv[0]}: program not found",
-            hint=f"install it; `pogu doctor` says how ({argv[0]})",
-        ) from err
-    try:
-        async with asyncio.timeout(timeout_s):
-            stdout, stderr = await process.communicate(stdin)
-    except TimeoutError as err:
-        raise SystemFailure(f"{argv[0]} did not end within {timeout_s} s") from err
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    exit_code = process.returncode if process.returncode is not None else -1
+    words = ["env", "-C", str(cwd), *argv] if cwd is not None else list(argv)
+    with _Pipes(feeds_stdin=stdin is not None) as pipes:
+        try:
+            pid = spawn(
+                words,
+                stdin=pipes.child_stdin,
+                stdout=pipes.child_stdout,
+                stderr=pipes.child_stderr,
+                pass_fds=pass_fds,
+                env=env,
+            )
+        except FileNotFoundError as err:
+            raise SystemFailure(
+                f"{argv[0]}: program not found",
+                hint=f"install it; `pogu doctor` says how ({argv[0]})",
+            ) from err
+        pipes.close_child_ends()
+        talk = asyncio.gather(pipes.collect(1), pipes.collect(2), pipes.feed(stdin or b""))
+        try:
+            async with asyncio.timeout(timeout_s):
+                stdout, stderr, _ = await talk
+                exit_code = await wait_child(pid)
+        except TimeoutError as err:
+            _kill_and_reap(pid)
+            raise SystemFailure(f"{argv[0]} did not end within {timeout_s} s") from err
+        except asyncio.CancelledError:
+            _kill_and_reap(pid)
+            raise
+        finally:
+            talk.cancel()
     if check and exit_code != 0:
         raise CommandFailed(argv, exit_code, stderr.decode(errors="replace"))
     return Completed(exit_code=exit_code, stdout=stdout, stderr=stderr)
+
+
+def _kill_and_reap(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        return  # wait_child was first
+
+
+class _Pipes:
+    """Standard streams of one child: our ends are read and fed by the event loop."""
+
+    def __init__(self, *, feeds_stdin: bool) -> None:
+        self._null = os.open(os.devnull, os.O_RDONLY) if not feeds_stdin else -1
+        in_read, self._in = os.pipe() if feeds_stdin else (self._null, -1)
+        self._out, out_write = os.pipe()
+        self._err, err_write = os.pipe()
+        self.child_stdin, self.child_stdout, self.child_stderr = in_read, out_write, err_write
+
+    def __enter__(self) -> _Pipes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close_child_ends()
+        for fd in (self._in, self._out, self._err):
+            if fd >= 0:
+                os.close(fd)
+
+    def close_child_ends(self) -> None:
+        """Close what only the child needs. Idempotent."""
+        for fd in (self.child_stdin, self.child_stdout, self.child_stderr):
+            if fd >= 0:
+                os.close(fd)
+        self.child_stdin = self.child_stdout = self.child_stderr = -1
+
+    async def collect(self, which: int) -> bytes:
+        """Read one output to its end."""
+        fd = self._out if which == 1 else self._err
+        parts = []
+        while data := await read_some(fd):
+            parts.append(data)
+        return b"".join(parts)
+
+    async def feed(self, data: bytes) -> None:
+        """Write `data` to the child's input and close it; a child that ends early is no error."""
+        if self._in < 0:
+            return
+        os.set_blocking(self._in, False)
+        view = memoryview(data)
+        try:
+            while view:
+                try:
+                    view = view[os.write(self._in, view) :]
+                except BlockingIOError:
+                    await _ready(self._in, write=True)
+        except BrokenPipeError:
+            pass
+        finally:
+            os.close(self._in)
+            self._in = -1
+
+
+async def read_some(fd: int, size: int = 1 << 16) -> bytes:
+    """Read what a pipe holds, waiting for something; empty at its end."""
+    os.set_blocking(fd, False)
+    while True:
+        try:
+            return os.read(fd, size)
+        except BlockingIOError:
+            await _ready(fd, write=False)
+
+
+async def _ready(fd: int, *, write: bool) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    add, remove = (
+        (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
+    )
+    add(fd, lambda: ready.done() or ready.set_result(None))
+    try:
+        await ready
+    finally:
+        remove(fd)
