@@ -32,12 +32,12 @@ class EventBus:
     def __init__(self, *, clock_ns: Callable[[], int] = time.time_ns, keep: int = 1024) -> None:
         self._clock_ns = clock_ns
         self._past: deque[Event] = deque(maxlen=keep)
-        self._queues: set[asyncio.Queue[Event]] = set()
+        self._queues: dict[asyncio.Queue[Event], asyncio.AbstractEventLoop] = {}
 
     def publish(
         self, type: str, action: str, actor_id: str, attributes: Mapping[str, str] | None = None
     ) -> None:
-        """Record an event and hand it to every subscriber. Event-loop thread only."""
+        """Record an event and hand it to every subscriber. From any thread."""
         event = Event(
             type=type,
             action=action,
@@ -46,8 +46,12 @@ class EventBus:
             time_ns=self._clock_ns(),
         )
         self._past.append(event)
-        for queue in self._queues:
-            queue.put_nowait(event)
+        here = asyncio._get_running_loop()
+        for queue, loop in list(self._queues.items()):
+            if loop is here:
+                queue.put_nowait(event)
+            else:
+                loop.call_soon_threadsafe(queue.put_nowait, event)
 
     def past(self, *, since_ns: int, until_ns: int | None = None) -> list[Event]:
         """Return the kept events between the two times, oldest first."""
@@ -61,7 +65,7 @@ class EventBus:
     def subscribe(self) -> Iterator[AsyncIterator[Event]]:
         """Give every event published from now on, until the `with` block ends."""
         queue: asyncio.Queue[Event] = asyncio.Queue()
-        self._queues.add(queue)
+        self._queues[queue] = asyncio.get_running_loop()
 
         async def events() -> AsyncIterator[Event]:
             while True:
@@ -70,4 +74,4 @@ class EventBus:
         try:
             yield events()
         finally:
-            self._queues.discard(queue)
+            self._queues.pop(queue, None)

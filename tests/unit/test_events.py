@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 from pogu.events import EventBus
@@ -34,4 +35,12 @@ async def test_who_has_left_hears_nothing_more() -> None:
     with bus.subscribe():
         pass
     bus.publish("image", "tag", "1")
-    assert bus._queues == set()
+    assert not bus._queues
+
+
+async def test_an_event_from_a_thread_wakes_a_subscriber() -> None:
+    bus = a_bus()
+    with bus.subscribe() as events:
+        await asyncio.to_thread(bus.publish, "volume", "destroy", "x")
+        event = await asyncio.wait_for(anext(events), 5)
+    assert event.actor_id == "x"
