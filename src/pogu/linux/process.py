@@ -157,12 +157,12 @@ async def read_some(fd: int, size: int = 1 << 16) -> bytes:
 
 async def _ready(fd: int, *, write: bool) -> None:
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
+    ready = asyncio.Event()
     add, remove = (
         (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
     )
-    add(fd, lambda: ready.done() or ready.set_result(None))
+    add(fd, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         remove(fd)

@@ -40,7 +40,7 @@ def spawn(
         file_actions=actions,
         setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD],
         setsigmask=[],
-        **({"setsid": True} if new_session else {}),
+        setsid=new_session,
     )
 
 
@@ -51,10 +51,10 @@ async def wait_pidfd(pid: int) -> None:
     except ProcessLookupError:
         return
     loop = asyncio.get_running_loop()
-    ended = loop.create_future()
-    loop.add_reader(fd, lambda: ended.done() or ended.set_result(None))
+    ended = asyncio.Event()
+    loop.add_reader(fd, ended.set)
     try:
-        await ended
+        await ended.wait()
     finally:
         loop.remove_reader(fd)
         os.close(fd)
