@@ -47,7 +47,9 @@ def decompressed(stream: BinaryIO) -> BinaryIO:
     if head.startswith(_ZSTD):
         import zstandard
 
-        return cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(source))
+        return cast(
+            BinaryIO, zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
+        )
     if head.startswith(_XZ):
         return cast(BinaryIO, lzma.LZMAFile(cast(IO[bytes], source)))
     if head.startswith(_BZIP2):

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from pogu.storage.tarstream import JournalEntry
+from pogu.linux.openat2 import openat2_in_root
+from pogu.storage.journal import Content
 
 __all__ = ["TarSink", "write_journaled_tar", "write_layer_tar"]
 
@@ -35,15 +36,23 @@ def write_layer_tar(root: Path, out: TarSink) -> int:
     return writer.size_bytes
 
 
-def write_journaled_tar(root: Path, journal: Iterable[JournalEntry], out: TarSink) -> None:
+def write_journaled_tar(root: Path, journal: Iterable[bytes | Content], out: TarSink) -> None:
     """Write again the tar that a layer was unpacked from, byte for byte."""
-    for item in journal:
-        if isinstance(item, bytes):
-            out.write(item)
-        else:
-            path, size = item
-            with open(os.path.join(root, path), "rb", buffering=0) as file:
-                _copy(file.fileno(), out, size)
+    root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for item in journal:
+            if isinstance(item, bytes):
+                out.write(item)
+                continue
+            fd = openat2_in_root(root_fd, item.path, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                if item.offset:
+                    os.lseek(fd, item.offset, os.SEEK_SET)
+                _copy(fd, out, item.size)
+            finally:
+                os.close(fd)
+    finally:
+        os.close(root_fd)
 
 
 class _LayerWriter:

@@ -16,13 +16,10 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-
-import msgspec
 
 from pogu.config import Paths
 from pogu.db import Database
@@ -31,8 +28,8 @@ from pogu.linux.sync import syncfs
 from pogu.oci.digest import ChainId, DiffId, chain_id
 from pogu.storage.apply import apply_tar, no_space
 from pogu.storage.diff import TarSink, write_journaled_tar, write_layer_tar
+from pogu.storage.journal import read_journal
 from pogu.storage.overlay import unmount
-from pogu.storage.tarstream import JournalEntry
 
 __all__ = ["Layer", "LayerDraft", "LayerStore"]
 
@@ -165,11 +162,10 @@ class LayerStore:
         """
         draft = self.prepare()
         try:
-            applied = apply_tar(tar, draft.diff)
+            applied = apply_tar(tar, draft.diff, journal=draft.path / "journal")
             diff_id = DiffId(f"sha256:{applied.diff_id_hex}")
             if expected is not None and diff_id != expected:
                 raise DataLoss(f"layer verification failed: expected {expected}, got {diff_id}")
-            _write_journal(draft.path / "journal", applied.journal)
             return self._publish(draft, parent, diff_id, applied.size_bytes)
         except OSError as err:
             raise no_space(err) from err
@@ -214,7 +210,7 @@ class LayerStore:
         layer = self.get(chain_id)
         journal = layer.path.parent / "journal"
         if journal.exists():
-            write_journaled_tar(layer.path, _read_journal(journal), out)
+            write_journaled_tar(layer.path, read_journal(journal), out)
         else:
             write_layer_tar(layer.path, out)
 
@@ -291,14 +287,6 @@ class _HashSink:
     @property
     def diff_id(self) -> DiffId:
         return DiffId(f"sha256:{self._hash.hexdigest()}")
-
-
-def _write_journal(path: Path, journal: list[JournalEntry]) -> None:
-    path.write_bytes(zlib.compress(msgspec.msgpack.encode(journal), 1))
-
-
-def _read_journal(path: Path) -> list[JournalEntry]:
-    return msgspec.msgpack.decode(zlib.decompress(path.read_bytes()), type=list[JournalEntry])
 
 
 def _remove_leftover(path: Path) -> None:

@@ -1,9 +1,4 @@
-"""Edge: reading a tar front to back: hash on the way, hand out entries, keep what re-creates it.
-
-The journal is everything in the tar that is not a file's content, with references to the contents
-in between. With it and the unpacked layer the same bytes can be written again, whoever wrote the
-tar: layers keep their diff ID.
-"""
+"""Edge: reading a tar front to back: hash on the way, hand out entries, journal the rest."""
 
 from __future__ import annotations
 
@@ -14,20 +9,45 @@ import tarfile
 import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, BinaryIO, cast
 
 from pogu.errors import InvalidParameter
+from pogu.storage.journal import JournalWriter
 
-__all__ = ["BadArchive", "HashingReader", "JournalEntry", "TarStream"]
-
-JournalEntry = bytes | tuple[str, int]
-"""Raw bytes of the tar, or (path in the layer, size) of a content that follows."""
+__all__ = ["BadArchive", "HashingReader", "TarStream", "archive_errors"]
 
 _CHUNK = 1 << 20
+_HEADER_LIMIT_BYTES = 16 << 20
+_CUT_SHORT = "the archive is cut short: is the file complete?"
 
 
 class BadArchive(InvalidParameter):
     """The archive is broken, cut short or tries to step outside."""
+
+
+@contextmanager
+def archive_errors() -> Iterator[None]:
+    """Turn what tarfile, the decompressors and absurd values in headers raise into BadArchive.
+
+    OSError of the system itself (it has an errno) passes.
+    """
+    try:
+        yield
+    except (EOFError, tarfile.TarError, ValueError, OverflowError) as err:
+        raise BadArchive(
+            f"invalid tar archive: {err}", hint="is it a tar file, and complete?"
+        ) from err
+    except (lzma.LZMAError, zlib.error) as err:
+        raise BadArchive(f"invalid compressed archive: {err}", hint=_CUT_SHORT) from err
+    except OSError as err:
+        if err.errno is not None:
+            raise
+        raise BadArchive(f"invalid compressed archive: {err}", hint=_CUT_SHORT) from err
+    except Exception as err:
+        if type(err).__module__.partition(".")[0] not in ("zstd", "zstandard", "isal"):
+            raise
+        raise BadArchive(f"invalid compressed archive: {err}", hint=_CUT_SHORT) from err
 
 
 class HashingReader:
@@ -84,93 +104,91 @@ class HashingReader:
         return self._hash.hexdigest()
 
 
-class _RecordingFile:
-    """What tarfile reads headers from: only exact forward reads, each kept for the journal."""
+class _HeaderFile:
+    """What tarfile reads headers from: only exact forward reads, each journaled."""
 
-    def __init__(self, reader: HashingReader) -> None:
+    def __init__(self, reader: HashingReader, journal: JournalWriter | None) -> None:
         self._reader = reader
-        self.recorded = bytearray()
+        self._journal = journal
 
     def read(self, size: int) -> bytes:
+        if size > _HEADER_LIMIT_BYTES:
+            raise BadArchive(f"invalid tar archive: a header of {size} bytes")
         data = self._reader.read(size)
-        self.recorded += data
+        if self._journal is not None:
+            self._journal.raw(data)
         return data
 
     def tell(self) -> int:
         return self._reader.tell()
 
 
-class TarStream:
-    """Iterate over the entries; the content of each is read before the next is asked for."""
+class _Entry(tarfile.TarInfo):
+    """tarfile takes a broken header behind the first for the end of the archive; we do not."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> _Entry:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.HeaderError as err:
+            kind = type(err).__name__
+            if kind == "TruncatedHeaderError":
+                raise BadArchive(
+                    "invalid tar archive: unexpected EOF in a header", hint=_CUT_SHORT
+                ) from err
+            if kind == "InvalidHeaderError":
+                raise BadArchive(
+                    f"invalid tar archive: {err}", hint="is it a tar file, and undamaged?"
+                ) from err
+            raise
+
+
+class TarStream:
+    """Iterate over the entries; the content of each is read before the next is asked for.
+
+    Use inside `archive_errors`.
+    """
+
+    def __init__(self, source: BinaryIO, journal: JournalWriter | None = None) -> None:
         self._reader = HashingReader(source)
-        self._file = _RecordingFile(self._reader)
+        self._file = _HeaderFile(self._reader, journal)
         self._left = 0
         self._padding = 0
-        self.journal: list[JournalEntry] = []
 
     def entries(self) -> Iterator[tarfile.TarInfo]:
         """Raises: BadArchive where the format is broken."""
-        try:
-            tar = tarfile.TarFile(
-                fileobj=cast(IO[bytes], self._file), mode="r", errors="surrogateescape"
-            )
-            member: tarfile.TarInfo | None = vars(tar)["firstmember"]
-            while member is not None:
-                stored = cast(int, vars(tar)["offset"]) - self._reader.tell()
-                self._left = _stored_size(member, stored)
-                self._padding = stored - self._left
-                yield member
-                self._skip_rest()
-                vars(tar)["members"].clear()
-                member = tar.next()
-        except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, ValueError) as err:
-            raise BadArchive(
-                f"invalid tar archive: {err}", hint="is it a tar file, and complete?"
-            ) from err
-        except OSError as err:
-            if err.errno is not None:
-                raise
-            raise BadArchive(f"invalid compressed archive: {err}") from err
-        except Exception as err:
-            if type(err).__module__.startswith(("zstd", "zstandard", "isal")):
-                raise BadArchive(f"invalid compressed archive: {err}") from err
-            raise
+        tar = tarfile.TarFile(
+            fileobj=cast(IO[bytes], self._file),
+            mode="r",
+            tarinfo=_Entry,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+        member: tarfile.TarInfo | None = vars(tar)["firstmember"]
+        while member is not None:
+            stored = cast(int, vars(tar)["offset"]) - self._reader.tell()
+            self._left = _stored_size(member, stored)
+            self._padding = stored - self._left
+            yield member
+            self._skip_rest()
+            vars(tar)["members"].clear()
+            member = tar.next()
 
     def read_content(self, size: int) -> bytes:
         """Read content of the current entry without journaling it. Raises: BadArchive."""
-        data = self._reader.read(min(size, self._left))
-        if len(data) < min(size, self._left):
-            raise BadArchive("invalid tar archive: unexpected EOF", hint="the archive is cut short")
+        size = min(size, self._left)
+        data = self._reader.read(size)
+        if len(data) < size:
+            raise BadArchive("invalid tar archive: unexpected EOF", hint=_CUT_SHORT)
         self._left -= len(data)
         return data
 
-    def read_raw(self) -> bytes:
-        """Read the whole stored content of the current entry into the journal (sparse files)."""
-        data = self._file.read(self._left)
-        if len(data) < self._left:
-            raise BadArchive("invalid tar archive: unexpected EOF", hint="the archive is cut short")
-        self._left = 0
-        return data
-
-    def reference(self, path: str, size: int) -> int:
-        """Journal that the content of `path` stands here; return the entry's place."""
-        self._cut()
-        self.journal.append((path, size))
-        return len(self.journal) - 1
-
-    def _cut(self) -> None:
-        if self._file.recorded:
-            self.journal.append(bytes(self._file.recorded))
-            self._file.recorded.clear()
-
     def _skip_rest(self) -> None:
         rest = self._left + self._padding
-        while rest:
+        while rest > 0:
             data = self._file.read(min(rest, _CHUNK))
             if not data:
-                raise BadArchive("invalid tar archive: unexpected EOF", hint="it is cut short")
+                raise BadArchive("invalid tar archive: unexpected EOF", hint=_CUT_SHORT)
             rest -= len(data)
         self._left = self._padding = 0
 
@@ -178,7 +196,6 @@ class TarStream:
         """Read on to the end of the stream and return the hex digest of everything."""
         while self._file.read(_CHUNK):
             pass
-        self._cut()
         return self._reader.hexdigest()
 
     def close(self) -> None:
