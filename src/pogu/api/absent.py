@@ -1,0 +1,67 @@
+"""Edge: what Docker's API has and Pogu does not: refused in clear words."""
+
+from __future__ import annotations
+
+from pogu.api.call import Call
+from pogu.api.http_server import StreamResponse
+from pogu.api.route import Handler, Route
+from pogu.errors import NotImplementedByEngine, Unavailable
+
+__all__ = ["ROUTES"]
+
+
+async def _swarm(call: Call) -> StreamResponse:
+    raise Unavailable(
+        "This node is not a swarm manager. Use "
+        '"docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
+        hint="Pogu runs containers on one machine; it has no swarm mode",
+    )
+
+
+def _not_yet(what: str, hint: str = "") -> Handler:
+    async def refuse(call: Call) -> StreamResponse:
+        raise NotImplementedByEngine(
+            f"{what} is not implemented by Pogu", hint=hint or None
+        )
+
+    return refuse
+
+
+_ANY = "GET|POST|PUT|DELETE|HEAD"
+_EXEC = "`docker run` and `docker attach` work"
+_REGISTRY = "`pogu image bootstrap` and `pogu import` make images without a registry"
+
+ROUTES = [
+    *(
+        Route(_ANY, path, _swarm)
+        for noun in ("swarm", "nodes", "services", "tasks", "configs", "secrets")
+        for path in (f"/{noun}", f"/{noun}/{{rest}}")
+    ),
+    Route("POST", "/containers/{name}/pause", _not_yet("pause")),
+    Route("POST", "/containers/{name}/unpause", _not_yet("unpause")),
+    Route("POST", "/containers/{name}/exec", _not_yet("exec", _EXEC)),
+    Route(_ANY, "/exec/{rest}", _not_yet("exec", _EXEC)),
+    Route("GET", "/containers/{name}/stats", _not_yet("stats")),
+    Route("POST", "/containers/{name}/update", _not_yet("update")),
+    Route("GET", "/containers/{name}/changes", _not_yet("diff")),
+    Route("GET", "/containers/{name}/export", _not_yet("export")),
+    Route("GET", "/containers/{name}/attach/ws", _not_yet("attach by websocket")),
+    Route("HEAD|GET|PUT", "/containers/{name}/archive", _not_yet("cp")),
+    Route(_ANY, "/containers/{name}/checkpoints", _not_yet("checkpoint")),
+    Route("POST", "/commit", _not_yet("commit")),
+    Route("GET", "/images/search", _not_yet("search", _REGISTRY)),
+    Route("POST", "/images/load", _not_yet("load", "`pogu import` takes a root file system")),
+    Route("GET", "/images/get", _not_yet("save")),
+    Route("GET", "/images/{name}/get", _not_yet("save")),
+    Route("POST", "/images/{name}/push", _not_yet("push", _REGISTRY)),
+    Route("GET", "/distribution/{name}/json", _not_yet("distribution inspect", _REGISTRY)),
+    Route("POST", "/networks/create", _not_yet("network create")),
+    Route("POST", "/networks/prune", _not_yet("network prune")),
+    Route("POST", "/networks/{name}/connect", _not_yet("network connect")),
+    Route("POST", "/networks/{name}/disconnect", _not_yet("network disconnect")),
+    Route("DELETE", "/networks/{name}", _not_yet("network rm")),
+    Route("POST", "/session", _not_yet("BuildKit", "set DOCKER_BUILDKIT=0, or use `pogu build`")),
+    Route("POST", "/grpc", _not_yet("BuildKit", "set DOCKER_BUILDKIT=0, or use `pogu build`")),
+    Route(_ANY, "/plugins", _not_yet("plugins")),
+    Route(_ANY, "/plugins/{rest}", _not_yet("plugins")),
+]

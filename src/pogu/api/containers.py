@@ -1,0 +1,222 @@
+"""Edge: `/containers`: list, create, inspect, and the verbs of their life."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from pogu.api import container_filter, container_view
+from pogu.api.call import Call
+from pogu.api.create_body import create_request
+from pogu.api.http_server import StreamResponse
+from pogu.api.reply import empty, json_reply
+from pogu.api.route import Route, finish
+from pogu.containers.model import Container, Status
+from pogu.errors import EngineError, InvalidParameter, NotFound
+from pogu.linux.blocking import in_thread
+
+__all__ = ["ROUTES"]
+
+
+async def list_containers(call: Call) -> StreamResponse:
+    filters = call.filters(*container_filter.KNOWN)
+    container_filter.check(filters)
+    limit = call.integer("limit") or 0
+    everything = call.flag("all") or limit > 0 or bool(filters.get("status"))
+    chosen = [
+        container
+        for container in _between(call, filters)
+        if (everything or container.state.status in (Status.RUNNING, Status.PAUSED))
+        and container_filter.matches(container, filters)
+    ]
+    chosen = chosen[:limit] if limit > 0 else chosen
+    names = _image_names(call, chosen)
+    now = time.time()
+    answer = []
+    for container in chosen:
+        sizes = None
+        if call.flag("size"):
+            sizes = await in_thread(call.engine.containers.size, container)
+        name = names[container.record.image_name, container.record.image_id]
+        answer.append(container_view.summary(container, now=now, image_name=name, sizes=sizes))
+    return json_reply(answer)
+
+
+def _between(call: Call, filters: dict[str, list[str]]) -> list[Container]:
+    """Return containers, newest first, that `before`, `since` and `ancestor` leave."""
+    containers = call.engine.containers.all()
+    before = filters.get("before") or call.texts("before")
+    since = filters.get("since") or call.texts("since")
+    for name in before:
+        limit = call.engine.containers.resolve(name).record.created
+        containers = [one for one in containers if one.record.created < limit]
+    for name in since:
+        limit = call.engine.containers.resolve(name).record.created
+        containers = [one for one in containers if one.record.created > limit]
+    if filters.get("ancestor"):
+        family = _descendants(call, filters["ancestor"])
+        containers = [one for one in containers if one.record.image_id in family]
+    return containers
+
+
+def _descendants(call: Call, names: Iterable[str]) -> set[str]:
+    """Return the IDs of the named images and of all that were built on them."""
+    family: set[str] = set()
+    for name in names:
+        try:
+            family.add(call.engine.images.resolve(name).id)
+        except EngineError:
+            continue
+    images = call.engine.images.all()
+    while True:
+        grown = family | {image.id for image in images if image.parent in family}
+        if grown == family:
+            return family
+        family = grown
+
+
+def _image_names(call: Call, containers: list[Container]) -> dict[tuple[str, str], str]:
+    """Say for each (name, ID) what the Image column shows: the ID when the name moved on."""
+    shown: dict[tuple[str, str], str] = {}
+    for record in (container.record for container in containers):
+        key = record.image_name, record.image_id
+        if key in shown:
+            continue
+        try:
+            same = call.engine.images.resolve(record.image_name).id == record.image_id
+        except EngineError:
+            same = False
+        shown[key] = record.image_name if same else record.image_id
+    return shown
+
+
+async def create(call: Call) -> StreamResponse:
+    request = create_request(await call.json_body())
+    _check_platform(call, request.image)
+    container, warnings = await finish(
+        call.engine.containers.create(request, name=call.text("name") or None)
+    )
+    return json_reply({"Id": container.id, "Warnings": warnings}, status=201)
+
+
+def _check_platform(call: Call, image_name: str) -> None:
+    """Refuse an image of another platform than the one asked for, as Docker does."""
+    wanted = call.text("platform").split("/")
+    if len(wanted) < 2:
+        return
+    config = call.engine.images.resolve(image_name).config
+    if (wanted[0], wanted[1]) != (config.os, config.architecture):
+        raise NotFound(
+            f"image with reference {image_name} was found but its platform"
+            f" ({config.os}/{config.architecture}) does not match the specified platform"
+            f" ({'/'.join(wanted)})",
+            hint="leave --platform out, or bring the image of that platform",
+        )
+
+
+async def inspect(call: Call) -> StreamResponse:
+    engine = call.engine
+    container = engine.containers.resolve(call.name)
+    sizes = await in_thread(engine.containers.size, container) if call.flag("size") else None
+    try:
+        lower = engine.layers.lower_directories(container.record.top_layer)
+    except EngineError:
+        lower = ()
+    paths = engine.config.paths
+    return json_reply(
+        container_view.inspected(container, paths=paths, lower_directories=lower, sizes=sizes)
+    )
+
+
+async def start(call: Call) -> StreamResponse:
+    if (await call.body()).strip() not in (b"", b"{}", b"null"):
+        raise InvalidParameter(
+            "starting container with non-empty request body was deprecated since API v1.22 and"
+            " removed in v1.24",
+            hint="send the HostConfig when the container is created",
+        )
+    await finish(call.engine.containers.start(call.name))
+    return empty()
+
+
+async def stop(call: Call) -> StreamResponse:
+    await finish(
+        call.engine.containers.stop(
+            call.name, timeout_s=call.integer("t"), signal=call.text("signal") or None
+        )
+    )
+    return empty()
+
+
+async def restart(call: Call) -> StreamResponse:
+    await finish(
+        call.engine.containers.restart(
+            call.name, timeout_s=call.integer("t"), signal=call.text("signal") or None
+        )
+    )
+    return empty()
+
+
+async def kill(call: Call) -> StreamResponse:
+    signal = call.text("signal") or "KILL"
+    await finish(call.engine.containers.kill(call.name, signal=signal))
+    return empty()
+
+
+async def rename(call: Call) -> StreamResponse:
+    new_name = call.text("name")
+    if not new_name:
+        raise InvalidParameter("Neither old nor new names may be empty")
+    await finish(call.engine.containers.rename(call.name, new_name))
+    return empty()
+
+
+async def remove(call: Call) -> StreamResponse:
+    if call.flag("link"):
+        raise InvalidParameter("Conflict, cannot remove the default link name of the container")
+    await finish(
+        call.engine.containers.remove(call.name, force=call.flag("force"), volumes=call.flag("v"))
+    )
+    return empty()
+
+
+async def top(call: Call) -> StreamResponse:
+    words = call.text("ps_args").split()
+    titles, rows = await call.engine.containers.top(call.name, words)
+    return json_reply({"Titles": titles, "Processes": rows})
+
+
+async def prune(call: Call) -> StreamResponse:
+    """Remove stopped containers; with filters those that they leave."""
+    filters = call.filters("until", "label", "label!")
+    if any(filters.values()):
+        removed, freed = await finish(_prune_some(call, filters))
+    else:
+        removed, freed = await finish(call.engine.containers.prune())
+    return json_reply({"ContainersDeleted": removed, "SpaceReclaimed": freed})
+
+
+async def _prune_some(call: Call, filters: dict[str, list[str]]) -> tuple[list[str], int]:
+    removed, freed = [], 0
+    for container in call.engine.containers.all():
+        if container_filter.prunable(container, filters):
+            size, _ = await in_thread(call.engine.containers.size, container)
+            await call.engine.containers.remove(container.id)
+            removed.append(container.id)
+            freed += size
+    return removed, freed
+
+
+ROUTES = [
+    Route("GET", "/containers/json", list_containers),
+    Route("POST", "/containers/create", create),
+    Route("POST", "/containers/prune", prune),
+    Route("GET", "/containers/{name}/json", inspect),
+    Route("GET", "/containers/{name}/top", top),
+    Route("POST", "/containers/{name}/start", start),
+    Route("POST", "/containers/{name}/stop", stop),
+    Route("POST", "/containers/{name}/restart", restart),
+    Route("POST", "/containers/{name}/kill", kill),
+    Route("POST", "/containers/{name}/rename", rename),
+    Route("DELETE", "/containers/{name}", remove),
+]

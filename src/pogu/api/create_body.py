@@ -1,0 +1,51 @@
+"""Format: the body of `POST /containers/create` → `CreateRequest`, as leniently as Docker reads it.
+
+Clients send null for what they leave out and a string where Docker takes a list of words.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pogu.api.call import as_type
+from pogu.errors import InvalidParameter
+from pogu.model.container import CreateRequest
+
+__all__ = ["create_request"]
+
+_KEEP_NULLS = ("PortBindings", "EndpointsConfig")
+_EMPTY_OBJECTS = ("ExposedPorts", "Volumes")
+_EMPTY_TEXTS = ("Labels", "Sysctls", "Annotations", "Tmpfs", "DriverOpts")
+
+
+def create_request(body: dict[str, Any]) -> CreateRequest:
+    """Parse a decoded body. Raises: InvalidParameter, naming the place."""
+    tree = _without_nulls(body, "")
+    for key in ("Cmd", "Entrypoint"):
+        if isinstance(tree.get(key), str):
+            tree[key] = [tree[key]]
+    if not (tree.get("Image") or tree.get("Cmd") or tree.get("Entrypoint")):
+        raise InvalidParameter(
+            "config cannot be empty in order to create a container",
+            hint="the body needs at least Image",
+        )
+    if not tree.get("Image"):
+        raise InvalidParameter("no command specified", hint="Image is missing: what should run?")
+    return as_type(tree, CreateRequest)
+
+
+def _without_nulls(value: Any, key: str) -> Any:
+    """Drop null fields; a null inside a map of the user's own keys becomes what Go makes of it."""
+    if isinstance(value, list):
+        return [_without_nulls(one, key) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if key in _KEEP_NULLS:
+        return {name: _without_nulls(one, "") for name, one in value.items()}
+    if key in _EMPTY_OBJECTS:
+        return {name: one or {} for name, one in value.items()}
+    if key in _EMPTY_TEXTS:
+        return {name: "" if one is None else one for name, one in value.items()}
+    return {
+        name: _without_nulls(one, name) for name, one in value.items() if one is not None
+    }

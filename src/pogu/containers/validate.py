@@ -1,0 +1,266 @@
+"""Format: what a create request may not say, in Docker's words with our hints. Pure."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from pogu.containers.ports import parse_exposed, requested_ports
+from pogu.containers.signals import parse_signal
+from pogu.errors import InvalidParameter
+from pogu.model.container import CreateRequest, HostConfig
+
+__all__ = ["check_name", "check_request", "network_mode"]
+
+_NAME = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_MIB = 1024 * 1024
+_MINIMUM_MEMORY = 6 * _MIB
+_RESTART = ("no", "always", "on-failure", "unless-stopped")
+_LOG_DRIVERS = frozenset(("", "json-file", "local", "none", "k8s-file"))
+_RUNTIMES = frozenset(("", "crun", "runc", "io.containerd.runc.v2"))
+_RLIMITS = frozenset(
+    (
+        *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile"),
+        *("nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
+    )
+)
+
+
+def check_name(name: str) -> None:
+    """Raises: InvalidParameter when a container may not be called so."""
+    if not _NAME.fullmatch(name):
+        raise InvalidParameter(
+            f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+            hint="at least two characters, the first a letter or a digit",
+        )
+
+
+def network_mode(host: HostConfig) -> str:
+    """Return the network's name, `host`, `none` or `container:<name>`."""
+    mode = host.network_mode
+    return "bridge" if mode in ("", "default") else mode
+
+
+def check_request(request: CreateRequest) -> list[str]:
+    """Return warnings. Raises: InvalidParameter at the first thing that cannot be."""
+    host = request.host_config
+    warnings: list[str] = []
+    _check_config(request)
+    _check_isolation(host)
+    _check_network(request, warnings)
+    _check_memory(host, warnings)
+    _check_cpu(host)
+    _check_limits(host)
+    _check_restart(host)
+    _check_drivers(host, warnings)
+    return warnings
+
+
+def _refuse(message: str, hint: str | None = None) -> None:
+    raise InvalidParameter(message, hint=hint)
+
+
+def _check_config(request: CreateRequest) -> None:
+    for pair in request.env or ():
+        if not pair or pair.startswith("="):
+            _refuse(f"invalid environment variable: {pair}", "write NAME=value")
+    if request.working_dir and not request.working_dir.startswith("/"):
+        _refuse(
+            f"the working directory '{request.working_dir}' is invalid, it needs to be an"
+            " absolute path",
+            f"write /{request.working_dir.lstrip('./')}",
+        )
+    if request.stop_signal:
+        parse_signal(request.stop_signal)
+    if len(request.hostname) > 63:
+        _refuse(f"invalid hostname: {request.hostname}", "a hostname has at most 63 characters")
+    for port in request.exposed_ports or ():
+        parse_exposed(port)
+    health = request.healthcheck
+    if health is not None:
+        for name in ("interval", "timeout", "start_period", "start_interval"):
+            if 0 < getattr(health, name) < 1_000_000 or getattr(health, name) < 0:
+                word = name.title().replace("_", "")
+                _refuse(f"{word} in Healthcheck cannot be less than 1ms")
+        if health.retries < 0:
+            _refuse("Retries in Healthcheck cannot be negative")
+
+
+def _check_mode(value: str, words: tuple[str, ...], name: str, *, joins: bool) -> None:
+    if joins and value.startswith("container:") and value.removeprefix("container:"):
+        return
+    if value not in words:
+        choices = [word for word in words if word] + (["container:<name|id>"] if joins else [])
+        _refuse(f"invalid {name} mode: {value}", f"choose {' or '.join(choices)}")
+
+
+def _check_isolation(host: HostConfig) -> None:
+    _check_mode(host.pid_mode, ("", "host", "private"), "PID", joins=True)
+    ipc = ("", "none", "private", "shareable", "host")
+    _check_mode(host.ipc_mode, ipc, "IPC", joins=True)
+    _check_mode(host.uts_mode, ("", "host"), "UTS", joins=False)
+    _check_mode(host.cgroupns_mode, ("", "private", "host"), "cgroup namespace", joins=False)
+    _check_mode(host.userns_mode, ("", "host"), "user namespace", joins=False)
+
+
+def _check_network(request: CreateRequest, warnings: list[str]) -> None:
+    host, mode = request.host_config, network_mode(request.host_config)
+    requested_ports(host)
+    if mode == "container" or (mode.startswith("container:") and len(mode) == len("container:")):
+        _refuse("Invalid network mode: invalid container format container:<name|id>")
+    if mode == "host":
+        if host.links:
+            _refuse(
+                "conflicting options: host type networking can't be used with links. This would"
+                " result in undefined behavior"
+            )
+        if host.port_bindings:
+            warnings.append("Published ports are discarded when using host network mode")
+    if host.uts_mode == "host" and request.hostname:
+        _refuse("conflicting options: hostname and the UTS mode")
+    if mode.startswith("container:"):
+        _check_joined_network(request)
+
+
+def _check_joined_network(request: CreateRequest) -> None:
+    host = request.host_config
+    conflicts = {
+        "hostname": request.hostname,
+        "links": host.links,
+        "dns": host.dns,
+        "custom host-to-IP mapping": host.extra_hosts,
+        "mac-address": request.mac_address,
+    }
+    for option, given in conflicts.items():
+        if given:
+            _refuse(f"conflicting options: {option} and the network mode")
+    if host.port_bindings or host.publish_all_ports:
+        _refuse(
+            "conflicting options: port publishing and the container type network mode",
+            "publish the port on the container whose network is joined",
+        )
+
+
+def _check_memory(host: HostConfig, warnings: list[str]) -> None:
+    memory, swap, reservation = host.memory, host.memory_swap, host.memory_reservation
+    if memory < 0 or 0 < memory < _MINIMUM_MEMORY:
+        _refuse("Minimum memory limit allowed is 6MB", "for example --memory 64m")
+    if swap > 0 and memory == 0:
+        _refuse("You should always set the Memory limit when using Memoryswap limit, see usage")
+    if memory > 0 and 0 < swap < memory:
+        _refuse("Minimum memoryswap limit should be larger than memory limit, see usage")
+    swappiness = host.memory_swappiness
+    if swappiness is not None and not -1 <= swappiness <= 100:
+        _refuse(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100")
+    if 0 < reservation < _MINIMUM_MEMORY:
+        _refuse("Minimum memory reservation allowed is 6MB")
+    if 0 < memory < reservation:
+        _refuse("Minimum memory limit can not be less than memory reservation limit, see usage")
+    if host.oom_kill_disable and memory == 0:
+        warnings.append(
+            "OOM killer is disabled for the container, but no memory limit is set, this can"
+            " result in the system running out of resources."
+        )
+
+
+def _check_cpu(host: HostConfig) -> None:
+    cores = os.cpu_count() or 1
+    if host.nano_cpus and host.cpu_period:
+        _refuse("Conflicting options: Nano CPUs and CPU Period cannot both be set.")
+    if host.nano_cpus and host.cpu_quota:
+        _refuse("Conflicting options: Nano CPUs and CPU Quota cannot both be set.")
+    if host.nano_cpus < 0 or host.nano_cpus > cores * 1_000_000_000:
+        _refuse(
+            f"Range of CPUs is from 0.01 to {cores}.00, as there are only {cores} CPUs available"
+        )
+    if host.cpu_shares < 0:
+        _refuse(f"invalid CPU shares ({host.cpu_shares}): value must be a positive integer")
+    if host.cpu_period and not 1000 <= host.cpu_period <= 1_000_000:
+        _refuse(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
+        )
+    if 0 < host.cpu_quota < 1000:
+        _refuse("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    for name, text in (("cpus", host.cpuset_cpus), ("mems", host.cpuset_mems)):
+        if text and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+            _refuse(f"Invalid value {text} for cpuset {name}", "for example 0-2,4")
+
+
+def _check_limits(host: HostConfig) -> None:
+    if host.blkio_weight and not 10 <= host.blkio_weight <= 1000:
+        _refuse("Range of blkio weight is from 10 to 1000")
+    if not -1000 <= host.oom_score_adj <= 1000:
+        _refuse(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+    if host.shm_size < 0:
+        _refuse("SHM size can not be less than 0")
+    for limit in host.ulimits or ():
+        if limit.name not in _RLIMITS:
+            _refuse(f"invalid ulimit type: {limit.name}", f"one of {', '.join(sorted(_RLIMITS))}")
+        if limit.hard != -1 and (limit.soft == -1 or limit.soft > limit.hard):
+            _refuse(
+                "ulimit soft limit must be less than or equal to hard limit:"
+                f" {limit.soft} > {limit.hard}"
+            )
+
+
+def _check_restart(host: HostConfig) -> None:
+    policy = host.restart_policy
+    if policy.name and policy.name not in _RESTART:
+        _refuse(
+            f"invalid restart policy: unknown policy '{policy.name}'; use one of 'no', 'always',"
+            " 'on-failure', or 'unless-stopped'"
+        )
+    if policy.maximum_retry_count and policy.name != "on-failure":
+        _refuse(
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+            f"for example on-failure:{abs(policy.maximum_retry_count)}",
+        )
+    if policy.maximum_retry_count < 0:
+        _refuse("invalid restart policy: maximum retry count cannot be negative")
+    if host.auto_remove and policy.name not in ("", "no"):
+        _refuse("can't create 'AutoRemove' container with restart policy", "leave out one of them")
+
+
+def _check_drivers(host: HostConfig, warnings: list[str]) -> None:
+    if host.log_config.type not in _LOG_DRIVERS:
+        _refuse(
+            f"logger: no log driver named '{host.log_config.type}' is registered",
+            "Pogu has json-file, local and none",
+        )
+    log_bounds(host, default_bytes=0, default_files=1)
+    if host.runtime not in _RUNTIMES:
+        _refuse(
+            f"unknown or invalid runtime name: {host.runtime}",
+            "the configuration file's key `runtime` chooses between crun and runc",
+        )
+    if host.volume_driver not in ("", "local"):
+        _refuse(
+            f'error looking up volume plugin {host.volume_driver}: plugin "{host.volume_driver}"'
+            " not found",
+            "Pogu has the driver local",
+        )
+    if host.storage_opt:
+        warnings.append("Storage options are ignored: the writable layer has no size limit")
+
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def log_bounds(host: HostConfig, *, default_bytes: int, default_files: int) -> tuple[int, int]:
+    """Return (bytes per file, number of files) of the log. Raises: InvalidParameter."""
+    options = host.log_config.config or {}
+    size, files = default_bytes, default_files
+    if "max-size" in options:
+        match = re.fullmatch(r"(\d+)\s*([kmgt]?)(?:i?b)?", options["max-size"].lower())
+        if not match or int(match[1]) == 0:
+            _refuse(
+                f"invalid value for max-size: {options['max-size']!r}", "for example max-size=10m"
+            )
+        else:
+            size = int(match[1]) * _UNITS[match[2]]
+    if "max-file" in options:
+        if not options["max-file"].isdecimal() or int(options["max-file"]) < 1:
+            _refuse(f"max-file cannot be less than 1: {options['max-file']!r}")
+        else:
+            files = int(options["max-file"])
+    return size, files
