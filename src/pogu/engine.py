@@ -12,7 +12,8 @@ from pogu.events import EventBus
 from pogu.images.store import ImageStore
 from pogu.network.service import Networks
 from pogu.runtime.conmon import Conmon
-from pogu.runtime.oci_runtime import OciRuntime, choose_runtime
+from pogu.runtime.oci_runtime import OciRuntime
+from pogu.runtime.probe import choose_runtime
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import LayerStore
 from pogu.volumes import Volumes

@@ -23,8 +23,16 @@ _MODES = frozenset(
 )
 _TMPFS_DEFAULTS = ("nosuid", "nodev", "noexec")
 _OPPOSITES = {
-    **{"suid": "nosuid", "dev": "nodev", "exec": "noexec", "rw": "ro", "atime": "noatime"},
-    **{"nosuid": "suid", "nodev": "dev", "noexec": "exec", "ro": "rw", "noatime": "atime"},
+    "suid": "nosuid",
+    "dev": "nodev",
+    "exec": "noexec",
+    "rw": "ro",
+    "atime": "noatime",
+    "nosuid": "suid",
+    "nodev": "dev",
+    "noexec": "exec",
+    "ro": "rw",
+    "noatime": "atime",
 }
 
 
@@ -130,9 +138,7 @@ def _parse_bind_mount(spec: MountSpec, destination: str) -> WantedMount:
     if not spec.source:
         raise _spec_error(spec, "field Source must not be empty")
     if not spec.source.startswith("/"):
-        raise _spec_error(
-            spec, f"invalid mount path: '{spec.source}' mount path must be absolute"
-        )
+        raise _spec_error(spec, f"invalid mount path: '{spec.source}' mount path must be absolute")
     options = spec.bind_options or {}
     propagation = str(options.get("Propagation") or "rprivate")
     if propagation not in _PROPAGATION:
@@ -170,7 +176,9 @@ def _parse_volume_mount(spec: MountSpec, destination: str) -> WantedMount:
     )
 
 
-def _from_container(text: str, mounts_of: Callable[[str], Sequence[MountPoint]]) -> list[MountPoint]:
+def _from_container(
+    text: str, mounts_of: Callable[[str], Sequence[MountPoint]]
+) -> list[MountPoint]:
     """Parse `--volumes-from NAME[:ro|rw]`."""
     name, _, mode = text.partition(":")
     if not name or any(word not in _MODES for word in mode.split(",")):
@@ -224,7 +232,9 @@ def plan_mounts(
         destination = _check_destination(path, path)
         anonymous = WantedMount(type="volume", source="", destination=destination)
         chosen.setdefault(destination, anonymous)
-    return sorted(chosen.values(), key=lambda mount: (mount.destination.count("/"), mount.destination))
+    return sorted(
+        chosen.values(), key=lambda mount: (mount.destination.count("/"), mount.destination)
+    )
 
 
 def oci_mounts(mounts: Sequence[MountPoint]) -> list[BindMount]:
@@ -238,9 +248,7 @@ def oci_mounts(mounts: Sequence[MountPoint]) -> list[BindMount]:
         if not mount.rw:
             options.append("ro")
         made.append(
-            BindMount(
-                destination=mount.destination, source=mount.source, options=tuple(options)
-            )
+            BindMount(destination=mount.destination, source=mount.source, options=tuple(options))
         )
     return made
 

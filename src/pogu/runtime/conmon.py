@@ -7,14 +7,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pogu.config import Config
+from pogu.errors import SystemFailure
+from pogu.linux.process import read_some
+from pogu.linux.spawn import spawn, wait_child, wait_pidfd
+from pogu.runtime.failure import runtime_failure
 from pogu.runtime.oci_runtime import OciRuntime
 
-__all__ = ["AttachStream", "Conmon", "Monitored"]
+__all__ = ["AttachStream", "Conmon", "Monitored", "conmon_argv"]
+
+_CHUNK = 8192
+"""conmon reads stdin in packets of this size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,28 +42,87 @@ class Monitored:
 class AttachStream:
     """One attachment to a container's stdio; many may exist at once."""
 
-    def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._stdin_open = True
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
         """Yield (1 stdout | 2 stderr, bytes) until the container's output ends."""
-        raise NotImplementedError
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                packet = await loop.sock_recv(self._socket, _CHUNK + 1)
+            except OSError:
+                return
+            if not packet:
+                return
+            yield (2 if packet[0] == 3 else 1), packet[1:]
 
     async def write(self, data: bytes) -> None:
-        """Feed stdin."""
-        raise NotImplementedError
+        """Feed stdin; what comes after the container's end is dropped."""
+        loop = asyncio.get_running_loop()
+        view = memoryview(data)
+        with contextlib.suppress(OSError):
+            for at in range(0, len(view), _CHUNK):
+                await loop.sock_sendall(self._socket, view[at : at + _CHUNK])
 
     async def close_stdin(self) -> None:
         """End of file for the process (half-close). Idempotent."""
-        raise NotImplementedError
+        if self._stdin_open:
+            self._stdin_open = False
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
 
     async def aclose(self) -> None:
         """Idempotent; the container goes on."""
-        raise NotImplementedError
+        self._socket.close()
+
+
+def conmon_argv(
+    binary: str,
+    runtime: OciRuntime,
+    container_id: str,
+    run_dir: Path,
+    exits: Path,
+    *,
+    terminal: bool,
+    stdin: bool,
+    stdin_once: bool,
+    log_path: Path | None,
+    log_max_bytes: int,
+) -> list[str]:
+    """The command line of one monitor."""
+    argv = [
+        *(binary, "--api-version", "1", "-c", container_id, "-u", container_id),
+        *("-n", container_id, "-r", str(runtime.binary), "-b", str(run_dir)),
+        *("-p", str(run_dir / "pidfile"), "-P", str(run_dir / "conmon.pid")),
+        *("--exit-dir", str(exits), "--persist-dir", str(run_dir), "--full-attach"),
+        *("-l", f"k8s-file:{log_path}" if log_path is not None else "none"),
+        *("--runtime-arg", f"--root={runtime.state_root}"),
+        *("--runtime-arg", "--log-format=json"),
+        *("--runtime-arg", f"--log={run_dir / 'runtime.log'}"),
+    ]
+    if terminal:
+        argv.append("-t")
+    if stdin:
+        argv.append("-i")
+        if not stdin_once:
+            argv.append("--leave-stdin-open")
+    if log_path is not None and log_max_bytes:
+        argv += ["--log-size-max", str(log_max_bytes)]
+    return argv
 
 
 class Conmon:
     """Starts monitors and talks to them."""
 
     def __init__(self, config: Config, runtime: OciRuntime) -> None:
-        raise NotImplementedError
+        self._paths = config.paths
+        self._runtime = runtime
+        self._binary = _find_conmon()
+
+    def _dir(self, container_id: str) -> Path:
+        return self._paths.run_containers / container_id
 
     async def create(
         self,
@@ -69,23 +141,139 @@ class Conmon:
         Raises: EngineError with the runtime's cause in Docker's words (see OciRuntime.start); a
         failed create leaves nothing behind.
         """
-        raise NotImplementedError
+        self.forget(container_id)
+        run_dir = self._dir(container_id)
+        run_dir.mkdir(mode=0o700)
+        (run_dir / "config.json").symlink_to(bundle / "config.json")
+        argv = conmon_argv(
+            self._binary,
+            self._runtime,
+            container_id,
+            run_dir,
+            self._paths.exits,
+            terminal=terminal,
+            stdin=stdin,
+            stdin_once=stdin_once,
+            log_path=log_path,
+            log_max_bytes=log_max_bytes,
+        )
+        try:
+            pid = await self._spawn(argv, run_dir)
+            conmon_pid = int((run_dir / "conmon.pid").read_text())
+        except BaseException:
+            await asyncio.shield(self._abandon(container_id))
+            raise
+        return Monitored(container_id=container_id, pid=pid, conmon_pid=conmon_pid)
+
+    async def _spawn(self, argv: list[str], run_dir: Path) -> int:
+        """Start conmon and read the process's pid from its sync pipe."""
+        sync, sync_child = os.pipe()
+        null = os.open(os.devnull, os.O_RDWR)
+        said_path = run_dir / "conmon.err"
+        said = os.open(said_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        environment = {**os.environ, "_OCI_SYNCPIPE": str(sync_child), "LC_ALL": "C.UTF-8"}
+        try:
+            try:
+                child = spawn(
+                    argv,
+                    stdin=null,
+                    stdout=null,
+                    stderr=said,
+                    pass_fds=(sync_child,),
+                    env=environment,
+                    new_session=True,
+                )
+            except FileNotFoundError as err:
+                raise SystemFailure(
+                    "conmon: program not found", hint="apt-get install conmon (see `pogu doctor`)"
+                ) from err
+            finally:
+                for fd in (sync_child, null, said):
+                    os.close(fd)
+            reading = asyncio.ensure_future(_read_line(sync))
+            try:
+                await wait_child(child)
+                report = await reading
+            finally:
+                reading.cancel()
+        finally:
+            os.close(sync)
+        return self._pid_of(report, run_dir)
+
+    def _pid_of(self, report: bytes, run_dir: Path) -> int:
+        try:
+            said = json.loads(report)
+            pid = int(said.get("pid", said.get("data", -1)))
+        except (ValueError, AttributeError):
+            said, pid = {}, -1
+        if pid > 0:
+            return pid
+        log = run_dir / "runtime.log"
+        text = log.read_text(errors="replace") if log.exists() else ""
+        fallback = said.get("message") or (run_dir / "conmon.err").read_text(errors="replace")
+        raise runtime_failure(self._runtime.name, text if '"error"' in text else fallback)
+
+    async def _abandon(self, container_id: str) -> None:
+        """Take away whatever a failed create made."""
+        pid = self._recorded_pid(container_id)
+        await self._runtime.delete(container_id, force=True)
+        if pid and self.is_alive(pid, container_id):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+            await wait_pidfd(pid)
+        self.forget(container_id)
+
+    def _recorded_pid(self, container_id: str) -> int:
+        try:
+            return int((self._dir(container_id) / "conmon.pid").read_text())
+        except (OSError, ValueError):
+            return 0
 
     async def attach(self, container_id: str, *, stdin: bool = True) -> AttachStream:
         """Connect to the attach socket. Works before start, so no byte is missed."""
-        raise NotImplementedError
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        connection.setblocking(False)
+        try:
+            directory = os.open(self._dir(container_id), os.O_PATH | os.O_DIRECTORY)
+            try:
+                connection.connect(f"/proc/self/fd/{directory}/attach")
+            finally:
+                os.close(directory)
+        except OSError as err:
+            connection.close()
+            raise SystemFailure(
+                f"cannot attach to container {container_id}: {err.strerror}",
+                hint="it may just have ended: look at its logs",
+            ) from err
+        stream = AttachStream(connection)
+        return stream
+
+    def _control(self, container_id: str, message: str) -> None:
+        try:
+            fd = os.open(self._dir(container_id) / "ctl", os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return  # it has ended
+        try:
+            with contextlib.suppress(OSError):
+                os.write(fd, message.encode())
+        finally:
+            os.close(fd)
 
     async def resize(self, container_id: str, *, height: int, width: int) -> None:
         """Set the terminal's size. Silent when the container has just ended."""
-        raise NotImplementedError
+        self._control(container_id, f"1 {height} {width}\n")
 
     async def reopen_log(self, container_id: str) -> None:
         """Make conmon open the log path anew (after a rename by rotation)."""
-        raise NotImplementedError
+        self._control(container_id, "2 0 0\n")
 
     def is_alive(self, conmon_pid: int, container_id: str) -> bool:
         """True when that pid is still this container's conmon (pids are reused)."""
-        raise NotImplementedError
+        try:
+            command = Path(f"/proc/{conmon_pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return b"conmon" in command[0] and container_id.encode() in command
 
     async def wait(self, conmon_pid: int, container_id: str) -> int | None:
         """Wait for the container's end and return its exit code.
@@ -93,16 +281,41 @@ class Conmon:
         Uses a pidfd of conmon, which works for adopted containers too; None when conmon died
         without saying. All output is in the log by then.
         """
-        raise NotImplementedError
+        if self.is_alive(conmon_pid, container_id):
+            await wait_pidfd(conmon_pid)
+        return self.exit_code(container_id)
 
     def exit_code(self, container_id: str) -> int | None:
         """Return the recorded exit code, None when there is none (yet)."""
-        raise NotImplementedError
+        try:
+            return int((self._paths.exits / container_id).read_text())
+        except (OSError, ValueError):
+            return None
 
     def oom_killed(self, container_id: str) -> bool:
         """True when conmon saw an OOM kill (file `oom` in the bundle's persist directory)."""
-        raise NotImplementedError
+        return (self._dir(container_id) / "oom").exists()
 
     def forget(self, container_id: str) -> None:
         """Remove the monitor's files of a container that ended. Idempotent."""
-        raise NotImplementedError
+        shutil.rmtree(self._dir(container_id), ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            (self._paths.exits / container_id).unlink()
+
+
+async def _read_line(fd: int) -> bytes:
+    """Read until a line end or the end."""
+    read = b""
+    while not read.endswith(b"\n"):
+        data = await read_some(fd)
+        if not data:
+            break
+        read += data
+    return read
+
+
+def _find_conmon() -> str:
+    for path in ("/usr/libexec/podman/conmon", "/usr/local/bin/conmon", "/usr/bin/conmon"):
+        if os.access(path, os.X_OK):
+            return path
+    return shutil.which("conmon") or "conmon"

@@ -5,15 +5,25 @@ Probing runs a real container once per boot and remembers the answer under `<run
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import resource
 import signal
+import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pogu.config import Config
-from pogu.runtime.workload import UserIds, Workload
+from pogu.errors import CommandFailed, NotFound, SystemFailure
+from pogu.linux.process import Completed, read_some, run
+from pogu.linux.spawn import spawn, wait_child
+from pogu.runtime.failure import runtime_failure
+from pogu.runtime.spec import ALL_CAPABILITIES, device_node, runtime_config, stat_device
+from pogu.runtime.user import resolve_user
+from pogu.runtime.workload import Rlimit, Workload
 
-__all__ = ["OciRuntime", "RuntimeState", "choose_runtime", "resolve_user", "write_bundle"]
+__all__ = ["OciRuntime", "RuntimeState", "resolve_user", "write_bundle"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,23 +35,62 @@ class RuntimeState:
     pid: int
 
 
-def resolve_user(rootfs: Path, user: str, *, group_add: tuple[str, ...] = ()) -> UserIds:
-    """Resolve Docker's `user[:group]` against the root file system's passwd and group files.
-
-    Never follows a link out of `rootfs`. Raises: InvalidParameter in Docker's words ("unable to
-    find user x: no matching entries in passwd file").
-    """
-    raise NotImplementedError
-
-
 def write_bundle(bundle: Path, workload: Workload) -> list[str]:
-    """Write `bundle/config.json`; return warnings (a clamped rlimit, a limit the kernel lacks)."""
-    raise NotImplementedError
+    """Write `bundle/config.json`; return warnings (a clamped rlimit)."""
+    rlimits, warnings = _clamp(workload.rlimits)
+    config = runtime_config(
+        replace(workload, rlimits=rlimits),
+        bounding=bounding_capabilities(),
+        host_devices=_host_devices() if workload.privileged else (),
+    )
+    (bundle / "config.json").write_bytes(config)
+    return warnings
 
 
-async def choose_runtime(config: Config) -> OciRuntime:
-    """Return the first runtime that runs a probe container. Raises: SystemFailure with a hint."""
-    raise NotImplementedError
+def bounding_capabilities(status: Path = Path("/proc/self/status")) -> frozenset[str]:
+    """What this process may hand on at all."""
+    for line in status.read_text().splitlines():
+        if line.startswith("CapBnd:"):
+            bits = int(line.split()[1], 16)
+            return frozenset(
+                name for number, name in enumerate(ALL_CAPABILITIES) if bits >> number & 1
+            )
+    return frozenset(ALL_CAPABILITIES)
+
+
+def _clamp(limits: tuple[Rlimit, ...]) -> tuple[tuple[Rlimit, ...], list[str]]:
+    """Without CAP_SYS_RESOURCE a hard limit cannot be raised: lower it and say so."""
+    if "CAP_SYS_RESOURCE" in bounding_capabilities():
+        return limits, []
+    kept, warnings = [], []
+    for limit in limits:
+        hard = resource.getrlimit(getattr(resource, limit.type))[1]
+        highest = 2**64 - 1 if hard == resource.RLIM_INFINITY else hard
+        if limit.hard > highest:
+            name = limit.type.removeprefix("RLIMIT_").lower()
+            warnings.append(
+                f"ulimit {name}: the host allows no more than {highest}; {limit.hard} was lowered"
+            )
+        kept.append(replace(limit, soft=min(limit.soft, highest), hard=min(limit.hard, highest)))
+    return tuple(kept), warnings
+
+
+def _host_devices() -> list[dict[str, object]]:
+    """The nodes of /dev that a privileged container gets."""
+    own = ("pts", "shm", "fd", "mqueue", "console", "stdin", "stdout", "stderr", "ptmx")
+    found = []
+    for directory, names, files in os.walk("/dev"):
+        if directory == "/dev":
+            names[:] = [name for name in names if name not in own]
+        for name in files:
+            path = os.path.join(directory, name)
+            info = os.lstat(path)
+            if name in own or not (
+                info.st_rdev and info.st_mode & 0o170000 in (0o020000, 0o060000)
+            ):
+                continue
+            found.append(device_node(path, path, stat_device(path)))
+    return found
 
 
 class OciRuntime:
@@ -55,25 +104,59 @@ class OciRuntime:
     def name(self) -> str:
         return self.binary.name
 
+    def argv(self, *words: str) -> list[str]:
+        """The command line of one call."""
+        return [str(self.binary), "--root", str(self.state_root), *words]
+
     async def version(self) -> str:
-        raise NotImplementedError
+        """`1.8.1` of `crun version 1.8.1`."""
+        said = (await run([str(self.binary), "--version"])).stdout.decode(errors="replace")
+        words = said.split()
+        return words[2] if len(words) > 2 else said.strip()
+
+    async def _call(self, *words: str) -> Completed:
+        return await run(self.argv(*words), check=False, timeout_s=60)
 
     async def start(self, container_id: str) -> None:
         """Start what `create` (by conmon) made. Raises: EngineError in Docker's words: 126/127
         causes keep "permission denied" / "executable file not found in $PATH".
         """
-        raise NotImplementedError
+        done = await self._call("start", container_id)
+        if done.exit_code != 0:
+            raise runtime_failure(self.name, done.stderr.decode(errors="replace"))
 
     async def kill(self, container_id: str, signal_number: signal.Signals | int) -> None:
         """Raises: NotFound when it does not run any more."""
-        raise NotImplementedError
+        done = await self._call("kill", container_id, str(int(signal_number)))
+        if done.exit_code == 0:
+            return
+        said = done.stderr.decode(errors="replace").lower()
+        if any(words in said for words in ("not running", "does not exist", "no such process")):
+            raise NotFound(f"Container {container_id} is not running")
+        raise CommandFailed([self.name, "kill", container_id], done.exit_code, said)
 
     async def delete(self, container_id: str, *, force: bool = False) -> None:
         """Idempotent."""
-        raise NotImplementedError
+        if not (self.state_root / container_id).exists():
+            return
+        words = ("delete", "--force", container_id) if force else ("delete", container_id)
+        done = await self._call(*words)
+        said = done.stderr.decode(errors="replace")
+        if done.exit_code != 0 and "does not exist" not in said.lower():
+            if not force:
+                await self.delete(container_id, force=True)
+            else:
+                raise CommandFailed([self.name, *words], done.exit_code, said)
 
     async def list(self) -> list[RuntimeState]:
-        raise NotImplementedError
+        """Everything below the state directory; empty without a call when there is nothing."""
+        if not any(self.state_root.iterdir()):
+            return []
+        done = await run(self.argv("list", "--format", "json"))
+        return [
+            RuntimeState(id=entry["id"], status=entry["status"], pid=entry["pid"])
+            for entry in json.loads(done.stdout or b"[]") or []
+        ]
 
     async def run_attached(
         self,
@@ -84,6 +167,74 @@ class OciRuntime:
         """Run a bundle to its end without conmon; hand over output live (1 out, 2 err).
 
         For RUN steps. Cancelling kills it and deletes it. Returns the exit code (128+n for a
-        signal). The container is gone afterwards.
+        signal). The container is gone afterwards. Raises: SystemFailure when it cannot start.
         """
-        raise NotImplementedError
+        log_path = bundle / "runtime.log"
+        words = ("--log", str(log_path), "--log-format", "json", "run", "--bundle", str(bundle))
+        out, out_child = os.pipe()
+        err, err_child = os.pipe()
+        null = os.open(os.devnull, os.O_RDONLY)
+        try:
+            argv = self.argv(*words, container_id)
+            pid = spawn(argv, stdin=null, stdout=out_child, stderr=err_child, new_session=True)
+        except BaseException:
+            for fd in (out, err):
+                os.close(fd)
+            raise
+        finally:
+            for fd in (out_child, err_child, null):
+                os.close(fd)
+        said: list[bytes] = []
+
+        async def pump(stream: int, fd: int) -> None:
+            try:
+                while data := await read_some(fd):
+                    if stream == 2 and len(said) < 8:
+                        said.append(data)
+                    await output(stream, data)
+            finally:
+                os.close(fd)
+
+        pumps = asyncio.gather(pump(1, out), pump(2, err))
+        try:
+            await pumps
+            exit_code = await wait_child(pid)
+        except BaseException:
+            pumps.cancel()
+            await asyncio.shield(self._end(container_id, pid))
+            raise
+        failed = log_path.read_text(errors="replace") if log_path.exists() else ""
+        if exit_code != 0 and '"error"' in failed:
+            await self.delete(container_id, force=True)
+            raise runtime_failure(self.name, failed)
+        return exit_code if exit_code >= 0 else 128 - exit_code
+
+    async def _end(self, container_id: str, pid: int) -> None:
+        await self.delete(container_id, force=True)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+        await self.delete(container_id, force=True)
+
+
+def probe_id() -> str:
+    return f"pogu-probe-{uuid.uuid4().hex[:12]}"
+
+
+def first_line(text: str) -> str:
+    """For messages."""
+    lines = text.strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def no_runtime(tried: dict[str, str]) -> SystemFailure:
+    """The error when nothing works: what was tried and how it failed."""
+    if not tried:
+        return SystemFailure(
+            "no OCI runtime found: neither crun nor runc is installed",
+            hint="apt-get install crun runc (or your system's packages of that name)",
+        )
+    said = "; ".join(f"{name}: {text}" for name, text in tried.items())
+    return SystemFailure(f"no OCI runtime works on this host: {said}", hint="see `pogu doctor`")

@@ -1,0 +1,105 @@
+"""Service: one container in the engine's memory, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+
+from pogu.containers.model import ContainerRecord, ContainerState, Status
+from pogu.runtime.conmon import AttachStream
+
+__all__ = ["Entry", "ExitStatus"]
+
+_ACTIVE = frozenset({Status.RUNNING, Status.PAUSED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitStatus:
+    """The answer to a wait."""
+
+    exit_code: int
+    error: str = ""
+
+
+class Entry:
+    """Mutable; only `lifecycle.py` changes its state, under `lock`."""
+
+    def __init__(self, name: str, record: ContainerRecord, state: ContainerState) -> None:
+        self.name = name
+        self.record = record
+        self.state = state
+        self.lock = asyncio.Lock()
+        self.ended = asyncio.Event()
+        """Set while it does not run: everything it wrote is in the log."""
+        self.watcher: asyncio.Task[None] | None = None
+        self.restarter: asyncio.Task[None] | None = None
+        self.attachers: list[tuple[bool, asyncio.Future[AttachStream]]] = []
+        self.exit_waiters: list[asyncio.Future[ExitStatus]] = []
+        self.removal_waiters: list[asyncio.Future[ExitStatus]] = []
+        self.kill_signal = 0
+        self._pidfd = -1
+        if not self.active:
+            self.ended.set()
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def active(self) -> bool:
+        return self.state.status in _ACTIVE
+
+    @property
+    def auto_remove(self) -> bool:
+        return self.record.host_config.auto_remove
+
+    def hold_process(self) -> None:
+        """Keep a handle of the process: a signal never reaches another one with its number."""
+        self.drop_process()
+        with contextlib.suppress(ProcessLookupError):
+            self._pidfd = os.pidfd_open(self.state.pid)
+
+    def drop_process(self) -> None:
+        """Idempotent."""
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def send_signal(self, number: int) -> bool:
+        """Signal the container's first process; False when it has ended."""
+        if self._pidfd < 0:
+            return False
+        try:
+            signal.pidfd_send_signal(self._pidfd, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def exit_status(self) -> ExitStatus:
+        return ExitStatus(exit_code=self.state.exit_code, error=self.state.error)
+
+    def tell_exit(self) -> None:
+        """Wake those who wait for the end of this run."""
+        _wake(self.exit_waiters, self.exit_status())
+
+    def tell_removal(self) -> None:
+        """Wake everybody: there will be no further end."""
+        _wake(self.exit_waiters, self.exit_status())
+        _wake(self.removal_waiters, self.exit_status())
+
+    def refuse_attachers(self, error: Exception) -> None:
+        """Tell those who attached before a start that it failed."""
+        for _, future in self.attachers:
+            if not future.done():
+                future.set_exception(error)
+        self.attachers.clear()
+
+
+def _wake(waiters: list[asyncio.Future[ExitStatus]], status: ExitStatus) -> None:
+    for future in waiters:
+        if not future.done():
+            future.set_result(status)
+    waiters.clear()

@@ -1,0 +1,266 @@
+"""Service: what a container needs while it runs: root file system, network, files, monitor.
+
+`launch` makes all of it or nothing; `release` takes all of it away and may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from pogu.config import Config
+from pogu.containers.entry import Entry
+from pogu.containers.model import ContainerRecord, MountPoint
+from pogu.containers.ports import choices, ports_to_publish
+from pogu.containers.validate import log_bounds, network_mode
+from pogu.containers.workload import container_workload
+from pogu.errors import Conflict, EngineError, NotFound
+from pogu.linux.blocking import in_thread
+from pogu.linux.cgroup import CgroupSetup
+from pogu.linux.openat2 import openat2_in_root
+from pogu.linux.process import run
+from pogu.network.files import hosts_text, resolv_conf_text
+from pogu.network.service import Endpoint, Networks
+from pogu.runtime.conmon import Conmon, Monitored
+from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
+from pogu.storage.layers import LayerStore
+from pogu.storage.overlay import OverlayMount, mount_overlay, unmount
+
+__all__ = ["Launcher"]
+
+_RESOLV_CONF = Path("/etc/resolv.conf")
+
+
+class Launcher:
+    """Makes containers run and cleans up after them."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        layers: LayerStore,
+        networks: Networks,
+        runtime: OciRuntime,
+        conmon: Conmon,
+        cgroup: CgroupSetup,
+        find: Callable[[str], Entry],
+    ) -> None:
+        self._config = config
+        self._layers = layers
+        self._networks = networks
+        self._runtime = runtime
+        self._conmon = conmon
+        self._cgroup = cgroup
+        self._find = find
+
+    def directory(self, container_id: str) -> Path:
+        return self._config.paths.containers / container_id
+
+    def log_path(self, record: ContainerRecord) -> Path | None:
+        """None when the container keeps no log."""
+        if record.host_config.log_config.type == "none":
+            return None
+        return self.directory(record.id) / "ctr.log"
+
+    def make_directory(self, container_id: str) -> None:
+        """At creation: the bundle with its empty writable layer."""
+        directory = self.directory(container_id)
+        directory.mkdir(mode=0o710)
+        for name, mode in (("rootfs", 0o755), ("upper", 0o755), ("work", 0o700)):
+            (directory / name).mkdir(mode=mode)
+
+    def mount(self, record: ContainerRecord) -> Path:
+        """Mount the root file system and return where. Slow."""
+        directory = self.directory(record.id)
+        overlay = OverlayMount(
+            lower=self._layers.lower_directories(record.top_layer),
+            upper=directory / "upper",
+            work=directory / "work",
+        )
+        mount_overlay(overlay, directory / "rootfs")
+        return directory / "rootfs"
+
+    async def launch(self, entry: Entry) -> tuple[Monitored, list[str]]:
+        """Make everything up to the created process, which waits for its start.
+
+        Raises: EngineError; then nothing is left behind.
+        """
+        record = entry.record
+        joined = self._check_joined(record)
+        connecting = asyncio.ensure_future(self._connect(record))
+        try:
+            rootfs = await in_thread(self.mount, record)
+            await self._fill_volumes(record, rootfs)
+            user = await in_thread(
+                resolve_user,
+                rootfs,
+                record.config.user,
+                group_add=record.host_config.group_add or (),
+            )
+            endpoint = await connecting
+            hostname = self._write_files(entry, endpoint)
+            workload = container_workload(
+                record,
+                directory=self.directory(record.id),
+                rootfs=rootfs,
+                user=user,
+                network=str(endpoint.netns) if endpoint else joined or "host",
+                hostname=hostname,
+                cgroup=self._cgroup,
+                namespace_of=self._namespace_of,
+            )
+            warnings = write_bundle(self.directory(record.id), workload)
+            max_bytes, max_files = self.log_bounds(record)
+            monitored = await self._conmon.create(
+                record.id,
+                self.directory(record.id),
+                terminal=record.config.tty,
+                stdin=record.config.open_stdin,
+                stdin_once=record.config.stdin_once,
+                log_path=self.log_path(record),
+                log_max_bytes=max_bytes * max_files,
+            )
+        except BaseException:
+            await asyncio.shield(self._abandon(record.id, connecting))
+            raise
+        return monitored, warnings
+
+    async def _abandon(
+        self, container_id: str, connecting: asyncio.Future[Endpoint | None]
+    ) -> None:
+        with contextlib.suppress(EngineError, OSError, asyncio.CancelledError):
+            await connecting
+        await self.release(container_id)
+
+    async def release(self, container_id: str) -> None:
+        """Take away mount, network, runtime state and monitor files. Idempotent."""
+        await asyncio.gather(
+            self._runtime.delete(container_id, force=True),
+            self._networks.disconnect(container_id),
+        )
+        await in_thread(unmount, self.directory(container_id) / "rootfs")
+        self._conmon.forget(container_id)
+
+    def log_bounds(self, record: ContainerRecord) -> tuple[int, int]:
+        """Bytes per file and number of files."""
+        return log_bounds(
+            record.host_config,
+            default_bytes=self._config.log_max_size_bytes,
+            default_files=self._config.log_max_files,
+        )
+
+    def _check_joined(self, record: ContainerRecord) -> str | None:
+        """Return the network namespace that is joined, for `--network container:…`."""
+        mode = network_mode(record.host_config)
+        if not mode.startswith("container:"):
+            return None
+        return self._namespace_of(mode.removeprefix("container:"), "net")
+
+    def _namespace_of(self, name: str, kind: str) -> str:
+        entry = self._find(name)
+        if not entry.active:
+            words = {"net": "network"}.get(kind, kind.upper())
+            raise Conflict(
+                f"cannot join {words} of a non running container: {entry.id}",
+                hint=f"start it first: pogu start {entry.name}",
+            )
+        return f"/proc/{entry.state.pid}/ns/{kind}"
+
+    async def _connect(self, record: ContainerRecord) -> Endpoint | None:
+        """Connect and publish; of a range of host ports the first free one is taken."""
+        mode = network_mode(record.host_config)
+        if mode == "host" or mode.startswith("container:"):
+            return None
+        wanted = ports_to_publish(record.config, record.host_config) if mode != "none" else []
+        mac = record.config.mac_address
+        last_error: Conflict | None = None
+        for ports in choices(wanted):
+            try:
+                return await self._networks.connect(
+                    record.id, network=mode, ports=ports, mac_address=mac
+                )
+            except Conflict as err:
+                last_error = err
+        assert last_error is not None
+        raise last_error
+
+    def _write_files(self, entry: Entry, endpoint: Endpoint | None) -> str:
+        """Write hosts, hostname and resolv.conf; return the hostname."""
+        record, directory = entry.record, self.directory(entry.id)
+        host, mode = record.host_config, network_mode(record.host_config)
+        hostname = record.config.hostname
+        if mode == "host" or host.uts_mode == "host":
+            hostname = hostname or socket.gethostname()
+        if mode.startswith("container:"):
+            self._copy_files(mode.removeprefix("container:"), directory)
+            return self._find(mode.removeprefix("container:")).record.config.hostname
+        hosts = hosts_text(
+            hostname=hostname,
+            domainname=record.config.domainname,
+            address=endpoint.address if endpoint else "",
+            extra_hosts=host.extra_hosts or (),
+            gateway=endpoint.gateway if endpoint else "127.0.0.1",
+        )
+        if mode == "host":
+            hosts = _read("/etc/hosts") or hosts
+        resolv = resolv_conf_text(
+            _read(_RESOLV_CONF),
+            dns=host.dns or self._config.dns,
+            dns_search=host.dns_search or (),
+            dns_options=host.dns_options or (),
+            default_dns=self._networks.nameservers(),
+        )
+        (directory / "hosts").write_text(hosts)
+        (directory / "hostname").write_text(hostname + "\n")
+        (directory / "resolv.conf").write_text(_read(_RESOLV_CONF) if mode == "host" else resolv)
+        return hostname
+
+    def _copy_files(self, name: str, directory: Path) -> None:
+        other = self.directory(self._find(name).id)
+        for file in ("hosts", "hostname", "resolv.conf"):
+            (directory / file).write_text(_read(other / file))
+
+    async def _fill_volumes(self, record: ContainerRecord, rootfs: Path) -> None:
+        """A volume that is empty gets what the image has at its place (Docker's copy-up)."""
+        for mount in record.mounts:
+            if mount.type == "volume" and "nocopy" not in mount.mode.split(","):
+                await _copy_up(rootfs, mount)
+
+
+async def _copy_up(rootfs: Path, mount: MountPoint) -> None:
+    data = Path(mount.source)
+    with contextlib.suppress(FileNotFoundError):
+        if any(os.scandir(data)):
+            return
+    root_fd = os.open(rootfs, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fd = openat2_in_root(root_fd, mount.destination, os.O_PATH | os.O_DIRECTORY)
+    except OSError:
+        return  # the image has nothing there
+    finally:
+        os.close(root_fd)
+    try:
+        source = os.readlink(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+    data.mkdir(parents=True, exist_ok=True)
+    await run(["cp", "-a", "--", f"{source}/.", f"{data}/"])
+
+
+def _read(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def missing_bind(mount: MountPoint) -> EngineError:
+    """The error for `--mount type=bind` of a path that is not there."""
+    return NotFound(
+        f'invalid mount config for type "bind": bind source path does not exist: {mount.source}',
+        hint="make the directory first; -v makes it by itself",
+    )

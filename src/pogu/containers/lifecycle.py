@@ -1,0 +1,370 @@
+"""Service: start, the end, restart, removal; the only place that changes a container's state.
+
+    start → running ─► end (conmon's pidfd) ─► exited ─► restart | --rm | stays
+
+One lock per container; what waits for an end waits outside of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from pogu.containers.entry import Entry
+from pogu.containers.launch import Launcher
+from pogu.containers.model import LEGAL, Status
+from pogu.containers.rows import Rows
+from pogu.containers.signals import parse_signal
+from pogu.errors import Conflict, EngineError, NotModified, SystemFailure
+from pogu.events import EventBus
+from pogu.images.image import rfc3339
+from pogu.linux.blocking import in_thread
+from pogu.runtime.conmon import Conmon
+from pogu.runtime.oci_runtime import OciRuntime
+
+__all__ = ["Lifecycle"]
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_STOP_S = 10
+_FIRST_BACKOFF_S = 0.1
+_LONGEST_BACKOFF_S = 60.0
+_SETTLED_S = 10.0
+_KILL_S = 30
+
+
+class Lifecycle:
+    """Works on entries; who they are is the registry's (`service.py`)."""
+
+    def __init__(
+        self,
+        *,
+        launcher: Launcher,
+        rows: Rows,
+        events: EventBus,
+        runtime: OciRuntime,
+        conmon: Conmon,
+        forget: Callable[[Entry], None],
+        remove_volume: Callable[[str], None],
+        tmp: Path,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._launcher = launcher
+        self._rows = rows
+        self._events = events
+        self._runtime = runtime
+        self._conmon = conmon
+        self._forget = forget
+        self._remove_volume = remove_volume
+        self._tmp = tmp
+        self._clock_ns = clock_ns
+        self._backoff: dict[str, float] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    # ---- state ---------------------------------------------------------------------------
+
+    def change(self, entry: Entry, **changes: object) -> None:
+        """Set fields of the state and commit it."""
+        status = changes.get("status", entry.state.status)
+        if status != entry.state.status and status not in LEGAL[entry.state.status]:
+            raise SystemFailure(f"container {entry.id}: {entry.state.status} cannot be {status}")
+        entry.state = msgspec.structs.replace(entry.state, **changes)
+        self._rows.save_state(entry.id, entry.state)
+
+    def publish(self, entry: Entry, action: str, **attributes: str) -> None:
+        """Publish an event with Docker's attributes: labels, image and name."""
+        labels = entry.record.config.labels or {}
+        known = {**labels, "image": entry.record.image_name, "name": entry.name}
+        self._events.publish("container", action, entry.id, {**known, **attributes})
+
+    # ---- start ---------------------------------------------------------------------------
+
+    async def start(self, entry: Entry) -> None:
+        """Raises: NotModified when it runs; EngineError with the cause."""
+        async with entry.lock:
+            await self._start(entry)
+
+    async def _start(self, entry: Entry) -> None:
+        if entry.active:
+            raise NotModified(f"container {entry.name} is already running")
+        if entry.state.status in (Status.REMOVING, Status.DEAD):
+            raise Conflict(f"container is marked for removal and cannot be started: {entry.id}")
+        self._stop_restarting(entry)
+        try:
+            await self._run(entry)
+        except EngineError as err:
+            self._failed(entry, err)
+            raise
+        except BaseException:
+            entry.refuse_attachers(SystemFailure(f"container {entry.name} was not started"))
+            raise
+
+    async def _run(self, entry: Entry) -> None:
+        monitored, warnings = await self._launcher.launch(entry)
+        try:
+            for warning in warnings:
+                log.warning("container=%s %s", entry.id[:12], warning)
+            await self._let_attach(entry)
+            entry.ended.clear()
+            entry.kill_signal = 0
+            self.change(
+                entry,
+                status=Status.RUNNING,
+                pid=monitored.pid,
+                conmon_pid=monitored.conmon_pid,
+                exit_code=0,
+                error="",
+                oom_killed=False,
+                stopped_by_user=False,
+                started_at=rfc3339(self._clock_ns()),
+            )
+            entry.hold_process()
+            await self._runtime.start(entry.id)
+        except BaseException:
+            entry.ended.set()
+            entry.drop_process()
+            await asyncio.shield(self._launcher.release(entry.id))
+            if entry.state.status is Status.RUNNING:
+                self.change(entry, status=Status.EXITED, pid=0, conmon_pid=0)
+            raise
+        self.publish(entry, "start")
+        self.watch(entry)
+
+    async def _let_attach(self, entry: Entry) -> None:
+        for stdin, future in entry.attachers:
+            if not future.done():
+                future.set_result(await self._conmon.attach(entry.id, stdin=stdin))
+        entry.attachers.clear()
+
+    def _failed(self, entry: Entry, err: EngineError) -> None:
+        """Record why, with Docker's exit codes; `--rm` holds for a failed start too."""
+        entry.refuse_attachers(err)
+        self.change(entry, exit_code=_start_exit_code(err.message), error=err.message)
+        entry.tell_exit()
+        if entry.auto_remove:
+            self.in_background(self._remove_after_failure(entry))
+
+    async def _remove_after_failure(self, entry: Entry) -> None:
+        async with entry.lock:
+            await self.remove(entry, volumes=True)
+
+    # ---- the end -------------------------------------------------------------------------
+
+    def watch(self, entry: Entry) -> None:
+        """Wait for the end in a task of its own."""
+        entry.watcher = asyncio.create_task(self._watch(entry), name=f"watch {entry.id[:12]}")
+
+    async def _watch(self, entry: Entry) -> None:
+        code = await self._conmon.wait(entry.state.conmon_pid, entry.id)
+        try:
+            async with entry.lock:
+                await self._end(entry, code)
+        except Exception:
+            log.exception("container=%s: its end was not handled whole", entry.id[:12])
+
+    async def _end(self, entry: Entry, code: int | None) -> None:
+        """Record the end, release what it held, tell those who wait; then restart or --rm."""
+        oom = self._conmon.oom_killed(entry.id)
+        if code is None:
+            await self._runtime.delete(entry.id, force=True)
+            log.warning("container=%s: its monitor died; the container was ended", entry.id[:12])
+        ran_s = self._ran_s(entry)
+        self.change(
+            entry,
+            status=Status.EXITED,
+            pid=0,
+            conmon_pid=0,
+            exit_code=137 if code is None else code,
+            error="" if code is not None else "the container's monitor (conmon) died",
+            oom_killed=oom,
+            finished_at=rfc3339(self._clock_ns()),
+        )
+        entry.drop_process()
+        await self._launcher.release(entry.id)
+        entry.ended.set()
+        if oom:
+            self.publish(entry, "oom")
+        self.publish(entry, "die", exitCode=str(entry.state.exit_code))
+        entry.tell_exit()
+        if self.should_restart(entry):
+            self.restart_later(entry, ran_s)
+        elif entry.auto_remove:
+            await self.remove(entry, volumes=True)
+
+    def _ran_s(self, entry: Entry) -> float:
+        return max(0.0, (self._clock_ns() - parse_time_ns(entry.state.started_at)) / 1e9)
+
+    # ---- restart policy ------------------------------------------------------------------
+
+    def should_restart(self, entry: Entry) -> bool:
+        """By policy, after its own end; never after a stop by the user."""
+        policy = entry.record.host_config.restart_policy
+        if entry.state.stopped_by_user:
+            return False
+        if policy.name in ("always", "unless-stopped"):
+            return True
+        if policy.name != "on-failure" or entry.state.exit_code == 0:
+            return False
+        most = policy.maximum_retry_count
+        return most == 0 or entry.state.restart_count < most
+
+    def restart_later(self, entry: Entry, ran_s: float) -> None:
+        """Start again after a pause that doubles with every quick end."""
+        before = self._backoff.get(entry.id, 0.0)
+        pause = _FIRST_BACKOFF_S if ran_s >= _SETTLED_S or not before else before * 2
+        self._backoff[entry.id] = min(pause, _LONGEST_BACKOFF_S)
+        self.change(entry, status=Status.RESTARTING, restart_count=entry.state.restart_count + 1)
+        entry.restarter = asyncio.create_task(self._restart_after(entry, self._backoff[entry.id]))
+
+    async def _restart_after(self, entry: Entry, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        async with entry.lock:
+            if entry.state.status is not Status.RESTARTING:
+                return
+            entry.restarter = None
+            try:
+                await self._run(entry)
+            except EngineError as err:
+                log.warning("container=%s restart failed: %s", entry.id[:12], err)
+                self._failed(entry, err)
+                if self.should_restart(entry):
+                    if entry.state.status is Status.RESTARTING:
+                        self.change(entry, status=Status.EXITED)
+                    self.restart_later(entry, 0)
+
+    def _stop_restarting(self, entry: Entry) -> bool:
+        """Call off a restart that waits. True when there was one."""
+        if entry.restarter is not None:
+            entry.restarter.cancel()
+            entry.restarter = None
+        if entry.state.status is Status.RESTARTING:
+            self.change(entry, status=Status.EXITED)
+            return True
+        return False
+
+    # ---- stop and kill -------------------------------------------------------------------
+
+    async def stop(self, entry: Entry, *, timeout_s: int | None, signal_name: str | None) -> None:
+        """Raises: NotModified when it does not run."""
+        if self._stop_restarting(entry):
+            self.change(entry, stopped_by_user=True)
+            entry.tell_exit()
+            return
+        if not entry.active:
+            raise NotModified(f"container {entry.name} is already stopped")
+        number = parse_signal(signal_name or entry.record.config.stop_signal or "TERM")
+        self.change(entry, stopped_by_user=True)
+        patience = entry.record.config.stop_timeout if timeout_s is None else timeout_s
+        patience = _DEFAULT_STOP_S if patience is None else patience
+        self._signal(entry, number)
+        try:
+            await asyncio.wait_for(entry.ended.wait(), None if patience < 0 else patience)
+        except TimeoutError:
+            await self.kill_whole(entry)
+        self.publish(entry, "stop")
+
+    def _signal(self, entry: Entry, number: int) -> None:
+        entry.send_signal(number)
+        self.publish(entry, "kill", signal=str(number))
+
+    async def kill_whole(self, entry: Entry) -> None:
+        """SIGKILL and wait for the end; also for what a process outside a pid namespace left."""
+        entry.send_signal(signal.SIGKILL)
+        try:
+            await asyncio.wait_for(entry.ended.wait(), _KILL_S)
+        except TimeoutError as err:
+            raise SystemFailure(
+                f"tried to kill container, but did not receive an exit event: {entry.id}",
+                hint="a process in it waits for the kernel (D state): see `ps -o pid,stat,wchan`",
+            ) from err
+
+    async def kill(self, entry: Entry, signal_name: str) -> None:
+        """Raises: Conflict when it does not run; InvalidParameter."""
+        number = parse_signal(signal_name)
+        if not entry.active:
+            raise Conflict(
+                f"cannot kill container: {entry.name}: container {entry.id} is not running",
+                hint="`pogu ps -a` shows its state",
+            )
+        if number == signal.SIGKILL or number == parse_signal(
+            entry.record.config.stop_signal or "TERM"
+        ):
+            self.change(entry, stopped_by_user=True)
+        self._signal(entry, number)
+        if number == signal.SIGKILL:
+            await self.kill_whole(entry)
+
+    # ---- removal -------------------------------------------------------------------------
+
+    async def remove(self, entry: Entry, *, volumes: bool) -> None:
+        """Remove a container that does not run; the caller holds its lock. Idempotent."""
+        if (
+            entry.state.status is Status.REMOVING
+            and not self._launcher.directory(entry.id).exists()
+        ):
+            return
+        self._stop_restarting(entry)
+        if entry.state.status is not Status.REMOVING:
+            self.change(entry, status=Status.REMOVING)
+        await self._launcher.release(entry.id)
+        trash = self._set_aside(self._launcher.directory(entry.id))
+        self._rows.delete(entry.id)
+        self._forget(entry)
+        self._backoff.pop(entry.id, None)
+        if volumes:
+            for mount in entry.record.mounts:
+                if mount.type == "volume" and len(mount.name) == 64:
+                    with contextlib.suppress(EngineError):
+                        self._remove_volume(mount.name)
+        self.publish(entry, "destroy")
+        entry.refuse_attachers(Conflict(f"container {entry.id} was removed"))
+        entry.tell_removal()
+        self.in_background(in_thread(shutil.rmtree, trash, ignore_errors=True))
+
+    def _set_aside(self, directory: Path) -> Path:
+        """Rename into tmp/: gone at once, deleted in the background, swept after a kill."""
+        trash = Path(tempfile.mkdtemp(dir=self._tmp, prefix="removed-"))
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(directory, trash / "container")
+        return trash
+
+    def in_background(self, work: object) -> None:
+        """Run to its end without anybody waiting; `close` waits."""
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def finish_background(self) -> None:
+        """Wait for what goes on in the background."""
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+
+def parse_time_ns(text: str) -> int:
+    """RFC 3339 with nanoseconds → nanoseconds since the epoch; 0 for "never"."""
+    import calendar
+
+    if text.startswith("0001"):
+        return 0
+    seconds = calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+    fraction = text[20:].rstrip("Z").ljust(9, "0")[:9]
+    return seconds * 1_000_000_000 + int(fraction or 0)
+
+
+def _start_exit_code(message: str) -> int:
+    """Docker's: 127 when the program is missing, 126 when it cannot be executed, else 128."""
+    lowered = message.lower()
+    if "executable file not found" in lowered or "no such file or directory" in lowered:
+        return 127
+    if "permission denied" in lowered or "is a directory" in lowered:
+        return 126
+    return 128

@@ -1,0 +1,168 @@
+"""Service: after the engine was away: rows and reality are brought together again.
+
+For each container: its monitor lives → adopt it; it ended meanwhile → record the exit code that
+the monitor wrote; it was between two states → finish what was begun. What no row names goes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from pogu.config import Paths
+from pogu.containers.entry import Entry
+from pogu.containers.launch import Launcher
+from pogu.containers.lifecycle import Lifecycle, parse_time_ns
+from pogu.containers.model import Status
+from pogu.images.image import rfc3339
+from pogu.linux.spawn import wait_pidfd
+from pogu.runtime.conmon import Conmon
+from pogu.runtime.oci_runtime import OciRuntime
+from pogu.storage.overlay import unmount
+
+__all__ = ["Recovery"]
+
+log = logging.getLogger(__name__)
+
+_LOST_EXIT_CODE = 255
+"""Docker's, for a container whose end nobody saw (the host went down)."""
+
+
+class Recovery:
+    """Used once, at engine start."""
+
+    def __init__(
+        self,
+        *,
+        paths: Paths,
+        lifecycle: Lifecycle,
+        launcher: Launcher,
+        runtime: OciRuntime,
+        conmon: Conmon,
+    ) -> None:
+        self._paths = paths
+        self._lifecycle = lifecycle
+        self._launcher = launcher
+        self._runtime = runtime
+        self._conmon = conmon
+
+    async def recover(self, entries: Iterable[Entry]) -> None:
+        """Bring every container into a true state. Idempotent."""
+        known = {entry.id: entry for entry in entries}
+        states = {state.id: state for state in await self._runtime.list()}
+        for entry in known.values():
+            state = states.get(entry.id)
+            conmon_pid = self._monitor(entry.id)
+            started = state is not None and state.status in ("running", "paused")
+            if conmon_pid and started and state is not None:
+                self._adopt(entry, state.pid, conmon_pid)
+            else:
+                await self._settle(entry, conmon_pid)
+        for container_id in states.keys() - known.keys():
+            if not container_id.startswith(("build-", "pogu-probe-")):
+                await self._sweep(container_id)
+        self._sweep_directories(known.keys())
+
+    def _monitor(self, container_id: str) -> int:
+        """The pid of its living monitor, else 0."""
+        path = self._paths.run_containers / container_id / "conmon.pid"
+        try:
+            pid = int(path.read_text())
+        except (OSError, ValueError):
+            return 0
+        return pid if self._conmon.is_alive(pid, container_id) else 0
+
+    def _adopt(self, entry: Entry, pid: int, conmon_pid: int) -> None:
+        if entry.state.status is not Status.RUNNING:
+            # Killed between the runtime's start and our commit, or a row older than the process.
+            entry.state = type(entry.state)(
+                status=Status.RUNNING, started_at=rfc3339(time.time_ns())
+            )
+        self._lifecycle.change(entry, pid=pid, conmon_pid=conmon_pid)
+        entry.ended.clear()
+        entry.hold_process()
+        self._lifecycle.watch(entry)
+
+    async def _settle(self, entry: Entry, conmon_pid: int) -> None:
+        """It does not run: record its end if it ran, take away what is left of it."""
+        ran = entry.state.status in (Status.RUNNING, Status.PAUSED)
+        code = self._conmon.exit_code(entry.id)
+        finished = self._exit_time_ns(entry.id)
+        oom = self._conmon.oom_killed(entry.id)
+        await self._launcher.release(entry.id)
+        if conmon_pid:
+            await _end_process(conmon_pid)
+            if ran and code is None:
+                code = self._conmon.exit_code(entry.id)
+            self._conmon.forget(entry.id)
+        if ran:
+            ended = finished or time.time_ns()
+            self._lifecycle.change(
+                entry,
+                status=Status.EXITED,
+                pid=0,
+                conmon_pid=0,
+                exit_code=_LOST_EXIT_CODE if code is None else code,
+                oom_killed=oom,
+                finished_at=rfc3339(max(ended, parse_time_ns(entry.state.started_at))),
+            )
+            self._lifecycle.publish(entry, "die", exitCode=str(entry.state.exit_code))
+        entry.ended.set()
+        await self._go_on(entry, ran=ran)
+
+    async def _go_on(self, entry: Entry, *, ran: bool) -> None:
+        """What the engine would have done next."""
+        status = entry.state.status
+        if status in (Status.REMOVING, Status.DEAD) or (ran and entry.auto_remove):
+            async with entry.lock:
+                await self._lifecycle.remove(entry, volumes=entry.auto_remove)
+        elif status is Status.RESTARTING:
+            self._lifecycle.change(entry, status=Status.EXITED)
+            self._lifecycle.restart_later(entry, 0)
+        elif self._should_start(entry, ran=ran):
+            self._lifecycle.restart_later(entry, 0)
+
+    def _should_start(self, entry: Entry, *, ran: bool) -> bool:
+        policy = entry.record.host_config.restart_policy.name
+        if entry.state.status is not Status.EXITED:
+            return False
+        if policy == "always":
+            return True
+        return ran and self._lifecycle.should_restart(entry)
+
+    def _exit_time_ns(self, container_id: str) -> int:
+        try:
+            return os.stat(self._paths.exits / container_id).st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    async def _sweep(self, container_id: str) -> None:
+        log.warning("container=%s has no row any more: removed", container_id[:12])
+        conmon_pid = self._monitor(container_id)
+        await self._launcher.release(container_id)
+        if conmon_pid:
+            await _end_process(conmon_pid)
+
+    def _sweep_directories(self, known: Iterable[str]) -> None:
+        names = set(known)
+        for entry in os.scandir(self._paths.containers):
+            if entry.name not in names:
+                unmount(Path(entry.path) / "rootfs")
+                os.rename(entry.path, self._paths.tmp / f"removed-{entry.name}")
+        for directory in (self._paths.run_containers, self._paths.exits):
+            for entry in os.scandir(directory):
+                if entry.name not in names and not self._monitor(entry.name):
+                    self._conmon.forget(entry.name)
+
+
+async def _end_process(pid: int) -> None:
+    """A monitor whose container is deleted ends by itself; one that does not is ended."""
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    await wait_pidfd(pid)

@@ -1,0 +1,226 @@
+"""Format: a container record → the `Workload` that the runtime runs, by Docker's rules."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import resource
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from pogu.containers.merge import effective_env
+from pogu.containers.model import ContainerRecord
+from pogu.containers.mounts import by_depth, oci_mounts, tmpfs_mounts
+from pogu.errors import InvalidParameter
+from pogu.linux.cgroup import CgroupSetup
+from pogu.model.container import HostConfig
+from pogu.runtime.workload import BindMount, Device, Resources, Rlimit, UserIds, Workload
+
+__all__ = ["container_workload", "resources_of"]
+
+_DEFAULT_SHM_BYTES = 64 * 1024 * 1024
+_CPU_PERIOD_US = 100_000
+_INIT = ("/usr/bin/catatonit", "/usr/libexec/podman/catatonit", "/usr/bin/tini")
+_INIT_INSIDE = "/sbin/docker-init"
+
+
+def resources_of(host: HostConfig, cgroup: CgroupSetup) -> tuple[Resources, list[str]]:
+    """Return the limits and a warning for each that this kernel cannot set."""
+    quota, period = host.cpu_quota, host.cpu_period
+    if host.nano_cpus:
+        quota, period = host.nano_cpus * _CPU_PERIOD_US // 1_000_000_000, _CPU_PERIOD_US
+    swap = host.memory_swap
+    if host.memory and swap == 0:
+        swap = 2 * host.memory
+    limits = Resources(
+        memory_limit_bytes=host.memory,
+        memory_swap_bytes=swap if host.memory else 0,
+        memory_reservation_bytes=host.memory_reservation,
+        memory_swappiness=host.memory_swappiness,
+        oom_kill_disable=bool(host.oom_kill_disable),
+        cpu_shares=host.cpu_shares,
+        cpu_quota_us=quota,
+        cpu_period_us=period,
+        cpuset_cpus=host.cpuset_cpus,
+        cpuset_mems=host.cpuset_mems,
+        pids_limit=max(host.pids_limit or 0, 0),
+        blkio_weight=host.blkio_weight,
+        device_rules=host.device_cgroup_rules or (),
+    )
+    return _possible(limits, host, cgroup)
+
+
+def _possible(
+    limits: Resources, host: HostConfig, cgroup: CgroupSetup
+) -> tuple[Resources, list[str]]:
+    """Leave out what the kernel lacks: Docker warns and goes on."""
+    lost = "Limitation discarded."
+    warnings: list[str] = []
+    have = cgroup.controllers
+    if "memory" not in have and limits.memory_limit_bytes:
+        warnings.append(f"Your kernel does not support memory limit capabilities. {lost}")
+        limits = replace(
+            limits, memory_limit_bytes=0, memory_swap_bytes=0, memory_reservation_bytes=0
+        )
+    if not cgroup.swap_limit and limits.memory_swap_bytes:
+        if host.memory_swap:
+            warnings.append(f"Your kernel does not support swap limit capabilities. {lost}")
+        limits = replace(limits, memory_swap_bytes=0)
+    if cgroup.version == "2" and limits.memory_swappiness is not None:
+        if limits.memory_swappiness >= 0:
+            warnings.append("Your kernel does not support memory swappiness capabilities. " + lost)
+        limits = replace(limits, memory_swappiness=None)
+    if limits.oom_kill_disable and not cgroup.oom_kill_disable:
+        warnings.append("Your kernel does not support OomKillDisable. OomKillDisable discarded.")
+        limits = replace(limits, oom_kill_disable=False)
+    if "pids" not in have and limits.pids_limit:
+        warnings.append("Your kernel does not support PIDs limit capabilities. " + lost)
+        limits = replace(limits, pids_limit=0)
+    if "cpu" not in have and (limits.cpu_quota_us or limits.cpu_shares):
+        warnings.append("Your kernel does not support CPU CFS scheduler. CPU limit discarded.")
+        limits = replace(limits, cpu_quota_us=0, cpu_period_us=0, cpu_shares=0)
+    if "cpuset" not in have and (limits.cpuset_cpus or limits.cpuset_mems):
+        warnings.append("Your kernel does not support cpuset. Cpuset discarded.")
+        limits = replace(limits, cpuset_cpus="", cpuset_mems="")
+    blkio = "io" if cgroup.version == "2" else "blkio"
+    if blkio not in have and limits.blkio_weight:
+        warnings.append("Your kernel does not support Block I/O weight. Weight discarded.")
+        limits = replace(limits, blkio_weight=0)
+    return limits, warnings
+
+
+def container_workload(
+    record: ContainerRecord,
+    *,
+    directory: Path,
+    rootfs: Path,
+    user: UserIds,
+    network: str,
+    hostname: str,
+    cgroup: CgroupSetup,
+    namespace_of: Callable[[str, str], str],
+) -> Workload:
+    """Everything is decided here but what needs the kernel.
+
+    `namespace_of(container, kind)` gives the path of a running container's namespace.
+    """
+    config, host = record.config, record.host_config
+    security = _security(host)
+    args = record.args
+    mounts = [*_own_files(record, directory), *oci_mounts(record.mounts), *tmpfs_mounts(host)]
+    if host.init:
+        args = (_INIT_INSIDE, "--", *args)
+        mounts.append(_init_mount())
+    env = effective_env(config, hostname=hostname, home=user.home)
+    return Workload(
+        id=record.id,
+        rootfs=rootfs,
+        args=args,
+        env=env,
+        cwd=posixpath.normpath("/" + config.working_dir) if config.working_dir else "/",
+        user=user,
+        terminal=config.tty,
+        console_size=host.console_size,
+        hostname=hostname,
+        domainname=config.domainname,
+        readonly_rootfs=host.readonly_rootfs,
+        mounts=by_depth(mounts),
+        devices=tuple(
+            Device(
+                path_on_host=device.path_on_host,
+                path=device.path_in_container or device.path_on_host,
+                permissions=device.cgroup_permissions or "rwm",
+            )
+            for device in host.devices or ()
+        ),
+        capabilities_add=host.cap_add or (),
+        capabilities_drop=host.cap_drop or (),
+        privileged=host.privileged,
+        seccomp=security.get("seccomp", "default"),
+        no_new_privileges=security.get("no-new-privileges") == "true",
+        apparmor_profile=security.get("apparmor", ""),
+        network=network,
+        pid=_namespace(host.pid_mode, "pid", namespace_of),
+        ipc=_namespace(host.ipc_mode, "ipc", namespace_of),
+        uts="host" if host.uts_mode == "host" else "new",
+        cgroup="host" if host.cgroupns_mode == "host" else "new",
+        cgroup_path=posixpath.join(host.cgroup_parent or "/pogu", record.id),
+        resources=resources_of(host, cgroup)[0],
+        rlimits=_rlimits(host),
+        sysctls=_sysctls(host, network),
+        shm_size_bytes=host.shm_size or _DEFAULT_SHM_BYTES,
+        oom_score_adj=host.oom_score_adj,
+        masked_paths=() if security.get("systempaths") == "unconfined" else host.masked_paths,
+        readonly_paths=() if security.get("systempaths") == "unconfined" else host.readonly_paths,
+        annotations=host.annotations or {},
+    )
+
+
+def _namespace(mode: str, kind: str, namespace_of: Callable[[str, str], str]) -> str:
+    if mode == "host":
+        return "host"
+    if mode.startswith("container:"):
+        return namespace_of(mode.removeprefix("container:"), kind)
+    return "new"
+
+
+def _own_files(record: ContainerRecord, directory: Path) -> list[BindMount]:
+    """hosts, hostname and resolv.conf, except where the user mounts something there."""
+    taken = {mount.destination for mount in record.mounts}
+    return [
+        BindMount(destination=f"/etc/{name}", source=str(directory / name))
+        for name in ("resolv.conf", "hostname", "hosts")
+        if f"/etc/{name}" not in taken
+    ]
+
+
+def _init_mount() -> BindMount:
+    for path in _INIT:
+        if os.access(path, os.X_OK):
+            return BindMount(
+                destination=_INIT_INSIDE, source=path, options=("bind", "rprivate", "ro")
+            )
+    raise InvalidParameter(
+        "exec: catatonit: executable file not found: --init needs an init program",
+        hint="apt-get install catatonit",
+    )
+
+
+def _security(host: HostConfig) -> dict[str, str]:
+    """Raises: InvalidParameter in Docker's words."""
+    chosen: dict[str, str] = {}
+    for option in host.security_opt or ():
+        if option in ("no-new-privileges", "no-new-privileges:true"):
+            chosen["no-new-privileges"] = "true"
+            continue
+        separator = "=" if "=" in option else ":"
+        key, _, value = option.partition(separator)
+        if key not in ("seccomp", "apparmor", "label", "no-new-privileges", "systempaths"):
+            raise InvalidParameter(
+                f'invalid --security-opt 2: "{option}"',
+                hint="known are seccomp=, apparmor=, label=, no-new-privileges, systempaths=",
+            )
+        chosen[key] = value
+    return chosen
+
+
+def _rlimits(host: HostConfig) -> tuple[Rlimit, ...]:
+    """What was asked for; open files otherwise as many as the engine may hand on, to 2^20."""
+    chosen = {}
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = 1 << 20 if hard == resource.RLIM_INFINITY else min(hard, 1 << 20)
+    chosen["RLIMIT_NOFILE"] = Rlimit(type="RLIMIT_NOFILE", soft=files, hard=files)
+    for limit in host.ulimits or ():
+        name = f"RLIMIT_{limit.name.upper()}"
+        soft, high = (2**64 - 1 if value < 0 else value for value in (limit.soft, limit.hard))
+        chosen[name] = Rlimit(type=name, soft=soft, hard=high)
+    return tuple(chosen.values())
+
+
+def _sysctls(host: HostConfig, network: str) -> dict[str, str]:
+    defaults = {}
+    if network != "host" and not host.network_mode.startswith("container:"):
+        defaults = {"net.ipv4.ip_unprivileged_port_start": "0"}
+        defaults["net.ipv4.ping_group_range"] = "0 2147483647"
+    return {**defaults, **(host.sysctls or {})}

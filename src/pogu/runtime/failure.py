@@ -1,0 +1,58 @@
+"""Format: what a runtime printed when it failed → an error in Docker's words. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from pogu.errors import SystemFailure
+
+__all__ = ["runtime_failure"]
+
+_PREFIX = "failed to create task for container: OCI runtime create failed: "
+
+_NO_SPACE = "the disk is full: `pogu system df` shows what takes the space"
+
+
+def runtime_failure(runtime: str, said: str) -> SystemFailure:
+    """Return the error for the runtime's log or stderr.
+
+    Clients take exit codes 126 and 127 from these words: "permission denied", "executable file
+    not found in $PATH", "no such file or directory", "is a directory".
+    """
+    message = _last_message(said).strip() or "it ended without a word"
+    lowered = message.lower()
+    missing = re.search(
+        r'exec(?:utable file)?:? [`"\']([^`"\']+)[`"\'](?: not found|:)', message, re.IGNORECASE
+    )
+    program = missing[1] if missing else ""
+    if "executable file" in lowered and "not found" in lowered:
+        message = f'unable to start container process: exec: "{program}":' + (
+            " executable file not found in $PATH"
+        )
+        hint = f"the image has no {program or 'such program'}: look at its PATH and spelling"
+    elif "no such file or directory" in lowered and program:
+        hint = "the program, its interpreter (#! line) or its loader is not in the image"
+    elif "permission denied" in lowered:
+        hint = "the file is not executable: chmod +x, or name its interpreter"
+    elif "exec format error" in lowered:
+        hint = "built for another architecture, or a script without a #! line"
+    elif "no space left" in lowered:
+        hint = _NO_SPACE
+    else:
+        hint = "`pogu doctor` checks what this host offers"
+    return SystemFailure(f"{_PREFIX}{runtime}: {message}: unknown", hint=hint)
+
+
+def _last_message(said: str) -> str:
+    """Return the last error of a log in JSON lines, or the text without its prefixes."""
+    messages = []
+    for line in said.splitlines():
+        try:
+            record = json.loads(line)
+            if record.get("level", "error") in ("error", "fatal"):
+                messages.append(str(record.get("msg", "")))
+        except (ValueError, AttributeError):
+            messages.append(line)
+    kept = [message for message in messages if message.strip()]
+    return kept[-1] if kept else ""

@@ -1,0 +1,103 @@
+"""Service: which runtime works here; owns `<run_root>/runtime.json`.
+
+Running a container is the only honest test: crun refuses some hybrid cgroup set-ups, a kernel
+without user namespaces or seccomp shows itself here. The answer holds for one boot.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from pogu.config import Config
+from pogu.errors import EngineError
+from pogu.linux.mount import MNT_DETACH, mounts_below, umount2
+from pogu.runtime.oci_runtime import OciRuntime, first_line, no_runtime, probe_id, write_bundle
+from pogu.runtime.workload import BindMount, Workload
+
+__all__ = ["choose_runtime"]
+
+_CANDIDATES = ("crun", "runc")
+_SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+async def choose_runtime(config: Config) -> OciRuntime:
+    """Return the first runtime that runs a probe container. Raises: SystemFailure with a hint."""
+    names = (config.runtime,) if config.runtime else _CANDIDATES
+    binaries = [found for name in names if (found := _find(name))]
+    memory = config.paths.run_root / "runtime.json"
+    stamp = _stamp(binaries)
+    remembered = _read(memory, stamp)
+    if remembered is not None:
+        return OciRuntime(Path(remembered), config.paths.runtime_state)
+    tried: dict[str, str] = {}
+    for binary in binaries:
+        runtime = OciRuntime(Path(binary), config.paths.runtime_state)
+        try:
+            await _probe(runtime, config.paths.tmp)
+        except EngineError as err:
+            tried[runtime.name] = first_line(err.message)
+            continue
+        memory.write_text(json.dumps({"stamp": stamp, "binary": binary}))
+        return runtime
+    raise no_runtime(tried)
+
+
+def _find(name: str) -> str | None:
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":" + _SEARCH)
+
+
+def _stamp(binaries: list[str]) -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return " ".join([boot, *(f"{path}:{os.stat(path).st_mtime_ns}" for path in binaries)])
+
+
+def _read(memory: Path, stamp: str) -> str | None:
+    try:
+        content = json.loads(memory.read_text())
+        return str(content["binary"]) if content["stamp"] == stamp else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+async def _probe(runtime: OciRuntime, tmp: Path) -> None:
+    """Run `true` in a container whose root is made of the host's own programs, read-only."""
+    bundle = Path(tempfile.mkdtemp(dir=tmp, prefix="probe-"))
+    try:
+        rootfs = bundle / "rootfs"
+        rootfs.mkdir()
+        mounts = []
+        for name in ("usr", "bin", "lib", "lib64", "lib32", "nix", "gnu"):
+            host = Path("/", name)
+            if host.is_symlink():
+                (rootfs / name).symlink_to(os.readlink(host))
+            elif host.is_dir():
+                (rootfs / name).mkdir()
+                options = ("rbind", "rprivate", "ro")
+                mounts.append(BindMount(destination=f"/{name}", source=str(host), options=options))
+        container_id = probe_id()
+        workload = Workload(
+            id=container_id,
+            rootfs=rootfs,
+            args=("/bin/sh", "-c", "exit 0"),
+            env=("PATH=/usr/bin:/bin",),
+            hostname="probe",
+            mounts=tuple(mounts),
+            cgroup_path=f"/pogu/{container_id}",
+        )
+        write_bundle(bundle, workload)
+        said = bytearray()
+
+        async def keep(_stream: int, data: bytes) -> None:
+            said.extend(data)
+
+        exit_code = await runtime.run_attached(container_id, bundle, keep)
+        if exit_code != 0:
+            raise EngineError(f"a probe container ended with {exit_code}: {bytes(said[:300])!r}")
+    finally:
+        for point in mounts_below(bundle):
+            umount2(point, MNT_DETACH)
+        shutil.rmtree(bundle, ignore_errors=True)
