@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker.client import DockerClient
 
 __all__ = ["__version__", "connect"]
 
@@ -22,10 +22,10 @@ def connect(host: str | None = None) -> DockerClient:
     `host` is a `unix://` address; the default follows POGU_HOST, then the default socket.
     Needs the `docker` package (`pip install pogu[client]`).
     """
-    import docker
+    from docker.client import DockerClient
 
     from pogu.cli.connection import engine_address, ensure_engine
 
     address = engine_address(host)
     ensure_engine(address)
-    return docker.DockerClient(base_url=address.url)
+    return DockerClient(base_url=address.url)

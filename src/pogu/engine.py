@@ -10,6 +10,7 @@ from pogu.containers.service import Containers
 from pogu.db import Database
 from pogu.events import EventBus
 from pogu.images.store import ImageStore
+from pogu.linux.blocking import in_thread
 from pogu.network.service import Networks
 from pogu.runtime.conmon import Conmon
 from pogu.runtime.oci_runtime import OciRuntime
@@ -84,9 +85,11 @@ async def open_engine(config: Config) -> Engine:
     )
     images.in_use_by(lambda image_id: containers.using_image(image_id))
     images.keep(builder.kept_layers)
+    images.keep(containers.kept_layers)
     await networks.start()
     await containers.recover()
     await builder.recover()
+    await in_thread(layers.sweep)
     return Engine(
         config=config,
         db=db,

@@ -20,9 +20,7 @@ async def _swarm(call: Call) -> StreamResponse:
 
 def _not_yet(what: str, hint: str = "") -> Handler:
     async def refuse(call: Call) -> StreamResponse:
-        raise NotImplementedByEngine(
-            f"{what} is not implemented by Pogu", hint=hint or None
-        )
+        raise NotImplementedByEngine(f"{what} is not implemented by Pogu", hint=hint or None)
 
     return refuse
 

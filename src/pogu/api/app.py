@@ -13,8 +13,17 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from pogu.api import absent, build, container_io, containers, control, images, networks
-from pogu.api import system, volumes
+from pogu.api import (
+    absent,
+    build,
+    container_io,
+    containers,
+    control,
+    images,
+    networks,
+    system,
+    volumes,
+)
 from pogu.api.call import Call, Version
 from pogu.api.http_server import BaseRequest, Connection, Response, StreamResponse
 from pogu.api.reply import API_VERSION, MIN_API_VERSION, error_reply, unexpected
@@ -49,9 +58,7 @@ class Api:
     def __init__(self, engine: Awaitable[Engine], *, shutdown: Callable[[], None]) -> None:
         self._opening: asyncio.Future[Engine] = asyncio.ensure_future(engine)
         self._shutdown = shutdown
-        self._routes = _by_first_word(
-            [route for module in _MODULES for route in module.ROUTES]
-        )
+        self._routes = _by_first_word([route for module in _MODULES for route in module.ROUTES])
 
     async def handle(self, request: BaseRequest) -> StreamResponse:
         """Answer one request, whatever happens."""

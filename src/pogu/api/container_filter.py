@@ -132,6 +132,4 @@ def prunable(container: Container, filters: Filters) -> bool:
     if any(label_matches(value, labels) for value in filters.get("label!", ())):
         return False
     created = unix_ns(container.record.created)
-    return all(
-        created < (parse_time_ns("until", value) or 0) for value in filters.get("until", ())
-    )
+    return all(created < (parse_time_ns("until", value) or 0) for value in filters.get("until", ()))

@@ -151,9 +151,7 @@ def _state(state: ContainerState) -> dict[str, object]:
 
 def _mount(mount: dict[str, Any]) -> dict[str, Any]:
     """Name and Driver belong to volumes only."""
-    return {
-        key: value for key, value in mount.items() if value or key not in ("Name", "Driver")
-    }
+    return {key: value for key, value in mount.items() if value or key not in ("Name", "Driver")}
 
 
 def _config(config: dict[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,4 @@ def _without_nulls(value: Any, key: str) -> Any:
         return {name: one or {} for name, one in value.items()}
     if key in _EMPTY_TEXTS:
         return {name: "" if one is None else one for name, one in value.items()}
-    return {
-        name: _without_nulls(one, name) for name, one in value.items() if one is not None
-    }
+    return {name: _without_nulls(one, name) for name, one in value.items() if one is not None}

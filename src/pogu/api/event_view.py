@@ -43,7 +43,7 @@ def _fits(event: Event, name: str, values: Sequence[str]) -> bool:
     if name == "type":
         return event.type in values
     if name == "event":
-        return any(event.action == value or event.action.startswith(f"{value}:") for value in values)
+        return any(f"{event.action}:".startswith(f"{value}:") for value in values)
     if name == "label":
         return all(label_matches(value, event.attributes) for value in values)
     if name == "scope":
@@ -63,8 +63,8 @@ def _names_actor(event: Event, value: str) -> bool:
 def _names_image(event: Event, value: str) -> bool:
     """An image by its ID or name, or a container by the image it runs; the tag may be left out."""
     names = (event.actor_id, event.attributes.get("name", ""), event.attributes.get("image", ""))
-    names = names if event.type == "image" else names[2:]
-    return any(value in (name, name.rpartition(":")[0]) for name in names if name)
+    told = names if event.type == "image" else names[2:]
+    return any(value in (name, name.rpartition(":")[0]) for name in told if name)
 
 
 def label_matches(wanted: str, labels: Mapping[str, str]) -> bool:

@@ -130,7 +130,7 @@ class Connection(RequestHandler):
         if len(self._early) > _EARLY_LIMIT and self.transport is not None:
             self.transport.pause_reading()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]
         """A client that closes its side behind a hijack request still wants the output."""
         self._early_eof = self._early is not None
         return self._early_eof

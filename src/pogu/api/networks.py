@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pogu.api.call import Call
 from pogu.api.event_view import label_matches
 from pogu.api.http_server import StreamResponse
@@ -65,7 +67,7 @@ async def list_networks(call: Call) -> StreamResponse:
 def _fits(network: Network, filters: dict[str, list[str]]) -> bool:
     kind = "builtin" if network.name in _BUILT_IN else "custom"
     labels = dict(network.labels)
-    asked = {
+    asked: dict[str, Callable[[str], bool]] = {
         "name": lambda value: value in network.name,
         "id": lambda value: network.id.startswith(value),
         "driver": lambda value: network.driver == value,
@@ -76,7 +78,9 @@ def _fits(network: Network, filters: dict[str, list[str]]) -> bool:
     if not all(label_matches(value, labels) for value in filters.get("label", ())):
         return False
     return all(
-        any(fits(value) for value in filters[name]) for name, fits in asked.items() if name in filters
+        any(fits(value) for value in filters[name])
+        for name, fits in asked.items()
+        if name in filters
     )
 
 

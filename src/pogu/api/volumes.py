@@ -51,7 +51,7 @@ async def create(call: Call) -> StreamResponse:
     driver = body.driver or "local"
     if driver != "local":
         raise InvalidParameter(
-            f'create {body.name or ""}: error looking up volume plugin {driver}: plugin '
+            f"create {body.name or ''}: error looking up volume plugin {driver}: plugin "
             f'"{driver}" not found',
             hint="Pogu has the driver local",
         )

@@ -7,6 +7,7 @@ readable, and the place in which build it was: so the next miss at that place ca
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,7 +61,11 @@ class CacheRecord:
     top_layer: ChainId | None
     created: str
     empty: bool
-    inputs: StepInputs = field(repr=False)
+    packed_inputs: bytes = field(repr=False, default=b"")
+
+    def inputs(self) -> StepInputs:
+        """What went in. Decoded when asked for: only a miss needs it."""
+        return msgspec.msgpack.decode(zlib.decompress(self.packed_inputs), type=StepInputs)
 
 
 class BuildCache:
@@ -81,14 +86,12 @@ class BuildCache:
         )
         return self._record(rows[0]) if rows else None
 
-    def _record(self, row: Mapping[str, object]) -> CacheRecord:
-        packed = row["inputs"]
-        assert isinstance(packed, bytes)
+    def _record(self, row: sqlite3.Row) -> CacheRecord:
         return CacheRecord(
-            top_layer=row["top_layer"],  # type: ignore[arg-type]
+            top_layer=row["top_layer"],
             created=str(row["created"]),
             empty=bool(row["empty"]),
-            inputs=msgspec.msgpack.decode(zlib.decompress(packed), type=StepInputs),
+            packed_inputs=row["inputs"],
         )
 
     def add(self, place: str, inputs: StepInputs, record: CacheRecord, *, now_ns: int) -> None:

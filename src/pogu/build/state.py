@@ -244,7 +244,9 @@ def _workdir(instruction: Workdir, scope: Scope) -> StageState:
 
 
 def _volume(instruction: Volume, scope: Scope) -> StageState:
-    paths = {path: {} for word in instruction.paths for path in [scope.word(word)] if path}
+    paths: dict[str, dict[str, str]] = {
+        path: {} for word in instruction.paths for path in [scope.word(word)] if path
+    }
     volumes: dict[str, dict[str, str]] = {**(scope.state.config.volumes or {}), **paths}
     return scope.state.with_config(volumes=volumes)
 

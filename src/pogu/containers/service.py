@@ -46,6 +46,7 @@ from pogu.images.store import Image, ImageStore
 from pogu.linux.cgroup import detect
 from pogu.model.container import ContainerConfig, CreateRequest
 from pogu.network.service import Networks
+from pogu.oci.digest import ChainId
 from pogu.runtime.conmon import AttachStream, Conmon
 from pogu.runtime.logfile import LogRecord, read_log, rotate_if_larger
 from pogu.runtime.oci_runtime import OciRuntime
@@ -207,7 +208,7 @@ class Containers:
             if any(mount.type == "volume" and mount.name == name for mount in entry.record.mounts)
         ]
 
-    def kept_layers(self) -> set[str]:
+    def kept_layers(self) -> set[ChainId]:
         """Layers that a container stands on, though its image may be gone."""
         return {
             entry.record.top_layer for entry in self._entries.values() if entry.record.top_layer
@@ -423,7 +424,7 @@ class Containers:
 
     # ---- output --------------------------------------------------------------------------
 
-    async def logs(
+    def logs(
         self,
         name: str,
         *,
@@ -453,10 +454,7 @@ class Containers:
             follow=follow and entry.active,
             ended=entry.ended,
         )
-        async with contextlib.aclosing(records):  # type: ignore[type-var]
-            async for record in records:
-                if record.stream in wanted:
-                    yield record
+        return _of_streams(records, wanted)
 
     async def attach(self, name: str, *, stdin: bool) -> AttachStream:
         """Attach to a created or running container. Raises: Conflict when it has ended.
@@ -503,6 +501,14 @@ class Containers:
                 max_bytes, max_files = self._launcher.log_bounds(entry.record)
                 if rotate_if_larger(path, max_bytes=max_bytes, max_files=max_files):
                     await self._conmon.reopen_log(entry.id)
+
+
+async def _of_streams(
+    records: AsyncIterator[LogRecord], wanted: set[int]
+) -> AsyncIterator[LogRecord]:
+    async for record in records:
+        if record.stream in wanted:
+            yield record
 
 
 def _bind_or_tmpfs(mount: WantedMount) -> MountPoint:

@@ -1,0 +1,172 @@
+"""Edge: what goes in and out of a container: attach, logs, wait, resize."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from pogu.api.call import Call
+from pogu.api.detach import DetachKeys, parse_keys
+from pogu.api.hijack import Hijacked, HijackedResponse, hijack
+from pogu.api.http_server import StreamResponse
+from pogu.api.reply import empty
+from pogu.api.route import Route
+from pogu.api.stream import MULTIPLEXED, RAW, batches, frame, open_stream, stream_type
+from pogu.api.units import rfc3339
+from pogu.containers.model import Container
+from pogu.errors import EngineError, InvalidParameter
+from pogu.runtime.conmon import AttachStream
+from pogu.runtime.logfile import LogRecord
+
+__all__ = ["ROUTES"]
+
+
+async def attach(call: Call) -> StreamResponse:
+    """Hijack, replay what was logged (`logs`), then live in both directions (`stream`)."""
+    container = call.engine.containers.resolve(call.name)
+    terminal = container.record.config.tty
+    keys = DetachKeys(parse_keys(call.text("detachKeys"))) if terminal else None
+    connection = hijack(call, stream_type(call, terminal=terminal))
+    try:
+        if call.flag("logs"):
+            await _replay(call, container, connection)
+        if call.flag("stream"):
+            await _live(call, container, connection, keys)
+    except EngineError as err:
+        text = (err.message + "\n").encode()
+        with contextlib.suppress(ConnectionError):
+            await connection.write(text if terminal else frame(2, text))
+    finally:
+        connection.close()
+    return HijackedResponse()
+
+
+async def _replay(call: Call, container: Container, connection: Hijacked) -> None:
+    terminal = container.record.config.tty
+    records = call.engine.containers.logs(
+        container.id, stdout=call.flag("stdout"), stderr=call.flag("stderr")
+    )
+    async for piece in batches(_pieces(records, terminal=terminal, timestamps=False)):
+        await connection.write(piece)
+
+
+async def _live(
+    call: Call, container: Container, connection: Hijacked, keys: DetachKeys | None
+) -> None:
+    """End when the output ends, when the client leaves, or at the detach keys."""
+    feeds = call.flag("stdin") and container.record.config.open_stdin
+    stream = await call.engine.containers.attach(container.id, stdin=feeds)
+    wanted = {number for number, name in ((1, "stdout"), (2, "stderr")) if call.flag(name)}
+    terminal = container.record.config.tty
+    output = asyncio.create_task(_pump_output(stream, connection, wanted, terminal=terminal))
+    tasks = {output}
+    if feeds:
+        tasks.add(asyncio.create_task(_pump_input(stream, connection, keys)))
+    try:
+        while not output.done():
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if any(task is not output and task.result() == "detached" for task in done):
+                return
+            tasks -= done
+            if not tasks:
+                return
+    finally:
+        for task in (output, *tasks):
+            task.cancel()
+        await asyncio.gather(output, *tasks, return_exceptions=True)
+        await stream.aclose()
+
+
+async def _pump_output(
+    stream: AttachStream, connection: Hijacked, wanted: set[int], *, terminal: bool
+) -> str:
+    async for number, data in stream:
+        if number in wanted or terminal:
+            try:
+                await connection.write(data if terminal else frame(number, data))
+            except ConnectionError:
+                break
+    return "ended"
+
+
+async def _pump_input(stream: AttachStream, connection: Hijacked, keys: DetachKeys | None) -> str:
+    while data := await connection.read():
+        detached = False
+        if keys is not None:
+            data, detached = keys.feed(data)
+        if data:
+            await stream.write(data)
+        if detached:
+            return "detached"
+    await stream.close_stdin()
+    return "closed"
+
+
+async def logs(call: Call) -> StreamResponse:
+    container = call.engine.containers.resolve(call.name)
+    tail = call.text("tail", "all")
+    if tail not in ("", "all") and not tail.lstrip("-").isdecimal():
+        raise InvalidParameter(
+            f'error parsing tail value: "{tail}"', hint="a number of lines, or all"
+        )
+    lines = None if tail in ("", "all") or int(tail) < 0 else int(tail)
+    records = call.engine.containers.logs(
+        container.id,
+        stdout=call.flag("stdout"),
+        stderr=call.flag("stderr"),
+        since_ns=call.time_ns("since") or 0,
+        until_ns=call.time_ns("until") or 0,
+        tail=lines,
+        follow=call.flag("follow"),
+    )
+    terminal = container.record.config.tty
+    response = await open_stream(call, RAW if terminal else _log_type(call))
+    pieces = _pieces(records, terminal=terminal, timestamps=call.flag("timestamps"))
+    async for piece in batches(pieces):
+        await response.write(piece)
+    return response
+
+
+def _log_type(call: Call) -> str:
+    return MULTIPLEXED if call.version >= (1, 42) else RAW
+
+
+async def _pieces(
+    records: AsyncIterator[LogRecord], *, terminal: bool, timestamps: bool
+) -> AsyncIterator[bytes]:
+    async for record in records:
+        data = record.data
+        if timestamps:
+            data = rfc3339(record.time_ns).encode() + b" " + data
+        yield data if terminal else frame(record.stream, data)
+
+
+async def wait(call: Call) -> StreamResponse:
+    """Subscribe, send the headers (the client starts the container then), answer at the end."""
+    exit_of = call.engine.containers.wait(call.name, call.text("condition") or "not-running")
+    response = await open_stream(call)
+    status = await exit_of
+    answer: dict[str, object] = {"StatusCode": status.exit_code}
+    if status.error:
+        answer["Error"] = {"Message": status.error}
+    await response.write(msgspec.json.encode(answer) + b"\n")
+    return response
+
+
+async def resize(call: Call) -> StreamResponse:
+    height, width = call.integer("h"), call.integer("w")
+    if height is None or width is None:
+        raise InvalidParameter("invalid resize: h and w are needed", hint="?h=24&w=80")
+    await call.engine.containers.resize(call.name, height=height, width=width)
+    return empty(200)
+
+
+ROUTES = [
+    Route("POST", "/containers/{name}/attach", attach),
+    Route("GET", "/containers/{name}/logs", logs),
+    Route("POST", "/containers/{name}/wait", wait),
+    Route("POST", "/containers/{name}/resize", resize),
+]

@@ -1,0 +1,221 @@
+"""Edge: `/images`: list, inspect, history, tag, remove, prune, import."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from pogu.api import image_view
+from pogu.api.call import Call, parse_time_ns
+from pogu.api.event_view import label_matches
+from pogu.api.http_server import StreamResponse
+from pogu.api.reply import empty, json_reply
+from pogu.api.route import Route, finish
+from pogu.api.stream import JsonLines
+from pogu.api.units import unix_ns
+from pogu.api.upload import body_file
+from pogu.errors import EngineError, Forbidden, InvalidParameter, NotFound, NotImplementedByEngine
+from pogu.images.image import Image, Removed
+from pogu.model.container import ContainerConfig
+from pogu.oci.reference import Reference, parse_reference
+
+__all__ = ["ROUTES", "host_file"]
+
+_FILTERS = ("dangling", "label", "label!", "before", "since", "until", "reference")
+
+
+async def list_images(call: Call) -> StreamResponse:
+    filters = call.filters(*_FILTERS)
+    if call.text("filter"):
+        filters.setdefault("reference", []).append(call.text("filter"))
+    store = call.engine.images
+    everything = call.flag("all")
+    dangling = filters.get("dangling")
+    used = [container.record.image_id for container in call.engine.containers.all()]
+    answer = []
+    for image in store.all():
+        hidden = not image.references and not store.is_dangling(image)
+        if hidden and not everything:
+            continue
+        if dangling and store.is_dangling(image) != (dangling[0].lower() in ("1", "true")):
+            continue
+        if _fits(call, image, filters):
+            answer.append(image_view.summary(image, containers=used.count(image.id)))
+    return json_reply(answer)
+
+
+def _fits(call: Call, image: Image, filters: dict[str, list[str]]) -> bool:
+    labels = image.config.config.labels or {}
+    if not all(label_matches(value, labels) for value in filters.get("label", ())):
+        return False
+    if any(label_matches(value, labels) for value in filters.get("label!", ())):
+        return False
+    created = image.config.created
+    for name in filters.get("before", ()):
+        if not created < call.engine.images.resolve(name).config.created:
+            return False
+    for name in filters.get("since", ()):
+        if not created > call.engine.images.resolve(name).config.created:
+            return False
+    for text in filters.get("until", ()):
+        if not unix_ns(created) < (parse_time_ns("until", text) or 0):
+            return False
+    patterns = filters.get("reference")
+    return not patterns or _names_match(image.tags, patterns)
+
+
+def _names_match(tags: Iterable[Reference], patterns: list[str]) -> bool:
+    """Docker's reference filter: a glob over the familiar or the full name, tag optional."""
+    for tag in tags:
+        names = (tag.familiar, tag.familiar_repository, str(tag), tag.repository)
+        for pattern in patterns:
+            regex = re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+            if any(re.fullmatch(regex, name) for name in names):
+                return True
+    return False
+
+
+async def inspect(call: Call) -> StreamResponse:
+    image = call.engine.images.resolve(call.name)
+    lower = call.engine.layers.lower_directories(image.top_layer)
+    return json_reply(image_view.inspected(image, lower=lower))
+
+
+async def history(call: Call) -> StreamResponse:
+    image = call.engine.images.resolve(call.name)
+    return json_reply(image_view.history(call.engine.images.history(image)))
+
+
+async def tag(call: Call) -> StreamResponse:
+    image = call.engine.images.resolve(call.name)
+    call.engine.images.tag(image.id, reference_of(call.text("repo"), call.text("tag")))
+    return empty(201)
+
+
+def reference_of(repository: str, tag: str) -> Reference:
+    """Join what the API keeps apart. Raises: InvalidParameter."""
+    if not tag:
+        return parse_reference(repository)
+    return parse_reference(f"{repository}{'@' if ':' in tag else ':'}{tag}")
+
+
+def _removed(lines: Iterable[Removed]) -> list[dict[str, str]]:
+    return [
+        {"Untagged": line.untagged} if line.untagged else {"Deleted": str(line.deleted)}
+        for line in lines
+    ]
+
+
+async def remove(call: Call) -> StreamResponse:
+    lines = await finish(
+        call.engine.images.remove(
+            call.name, force=call.flag("force"), prune=not call.flag("noprune")
+        )
+    )
+    return json_reply(_removed(lines))
+
+
+async def prune(call: Call) -> StreamResponse:
+    filters = call.filters("dangling", "until", "label", "label!")
+    dangling = filters.pop("dangling", ["true"])[0].lower() not in ("0", "false")
+    lines, freed = await finish(
+        call.engine.images.prune(
+            dangling_only=dangling, matches=lambda image: _fits(call, image, filters)
+        )
+    )
+    return json_reply({"ImagesDeleted": _removed(lines) or None, "SpaceReclaimed": freed})
+
+
+async def create(call: Call) -> StreamResponse:
+    """`POST /images/create`: pull (`fromImage`) or import (`fromSrc`)."""
+    if call.text("fromImage"):
+        return _pull(call)
+    source = call.text("fromSrc")
+    if source != "-":
+        raise InvalidParameter(
+            f"invalid source: {source!r}: only - (the body) can be imported",
+            hint="fetch it first: curl -L URL | pogu import - NAME",
+        )
+    return await _import(call)
+
+
+def _pull(call: Call) -> StreamResponse:
+    """Registries are not reached; what is here already is not an error."""
+    reference = reference_of(call.text("fromImage"), call.text("tag"))
+    name = reference.with_default_tag().familiar
+    raise NotImplementedByEngine(
+        f"pull access denied for {reference.familiar_repository}: Pogu does not pull from"
+        " registries yet",
+        hint=f"make a base image here: pogu image bootstrap debian:bookworm (then tag it {name}),"
+        " or pogu import FILE.tar NAME",
+    )
+
+
+async def _import(call: Call) -> StreamResponse:
+    lines = JsonLines(call)
+    reference = None
+    if call.text("repo"):
+        reference = reference_of(call.text("repo"), call.text("tag"))
+    try:
+        config = _changed_config(call.texts("changes"))
+        message = call.text("message")
+        path = host_file(call)
+        if path is not None:
+            with _opened(path) as file:
+                image = await finish(
+                    call.engine.images.import_tar(
+                        file, reference=reference, message=message, config=config
+                    )
+                )
+        else:
+            async with body_file(call) as file:
+                image = await call.engine.images.import_tar(
+                    file, reference=reference, message=message, config=config
+                )
+        await lines.send({"status": image.id})
+    except EngineError as err:
+        return await lines.fail(err)
+    return await lines.end()
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as err:
+        raise NotFound(f"open {path}: {(err.strerror or '').lower()}") from err
+
+
+def host_file(call: Call, header: str = "X-Pogu-File") -> Path | None:
+    """The file of this host that our own CLI names instead of sending it.
+
+    Raises: Forbidden unless the caller is root or the engine's own user.
+    """
+    text = call.http.headers.get(header)
+    if not text:
+        return None
+    if not call.peer_is_trusted():
+        raise Forbidden(f"{header} is only for the engine's own user", hint="send the content")
+    path = Path(text)
+    if not path.is_absolute():
+        raise InvalidParameter(f"{header} must be an absolute path: {text}")
+    return path
+
+
+def _changed_config(changes: list[str]) -> ContainerConfig:
+    """Apply `--change` instructions to an empty config. Raises: InvalidParameter."""
+    from pogu.build.changes import apply_changes
+
+    return apply_changes(ContainerConfig(), changes)
+
+
+ROUTES = [
+    Route("GET", "/images/json", list_images),
+    Route("POST", "/images/create", create),
+    Route("POST", "/images/prune", prune),
+    Route("GET", "/images/{name}/json", inspect),
+    Route("GET", "/images/{name}/history", history),
+    Route("POST", "/images/{name}/tag", tag),
+    Route("DELETE", "/images/{name}", remove),
+]

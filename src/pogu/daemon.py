@@ -1,0 +1,242 @@
+"""Edge: the engine process: lock, socket, readiness, idle exit, signals.
+
+The socket exists before anything heavy is imported, so a client's connect never fails: it waits.
+One engine per run root (flock on engine.lock); started by the CLI, by hand or by a socket unit
+(LISTEN_FDS).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pogu.config import Config, load_config
+from pogu.errors import EngineError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from pogu.api.http_server import HttpServer
+    from pogu.engine import Engine
+
+__all__ = ["main"]
+
+log = logging.getLogger("pogu.daemon")
+
+_LOG_BYTES = 4 << 20
+_LOG_FILES = 2
+_FIRST_INHERITED_FD = 3
+_STOP_S = 1.5
+_ANSWER_S = 0.02
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the engine until it is told to stop or has nothing to do."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    root, run_root = _option(words, "--root"), _option(words, "--run-root")
+    foreground = "--foreground" in words
+    try:
+        config = load_config(
+            root=Path(root) if root else None, run_root=Path(run_root) if run_root else None
+        )
+        config.paths.create()
+        _check_user()
+        lock = _take_lock(config)
+        if lock is None:
+            print(f"an engine runs already at {config.paths.socket}", file=sys.stderr)
+            return 3
+        listener = _listen(config)
+    except EngineError as err:
+        print(f"Error: {err.message}" + (f"\n{err.hint}" if err.hint else ""), file=sys.stderr)
+        return 1
+    except OSError as err:
+        print(f"Error: {err.strerror}: {err.filename}", file=sys.stderr)
+        return 1
+    _set_up_log(config, foreground=foreground)
+    return _serve(config, listener)
+
+
+def _option(words: list[str], name: str) -> str | None:
+    for at, word in enumerate(words):
+        if word == name and at + 1 < len(words):
+            return words[at + 1]
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None
+
+
+def _check_user() -> None:
+    if os.geteuid() != 0:
+        raise EngineError(
+            "the engine needs root: it mounts file systems and makes namespaces",
+            hint="sudo pogu …, or add yourself to the group of `socket_group` of a running engine",
+        )
+
+
+def _take_lock(config: Config) -> int | None:
+    """Hold the lock as long as the process lives; None when another engine has it."""
+    fd = os.open(config.paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    os.ftruncate(fd, 0)
+    os.write(fd, f"{os.getpid()}\n".encode())
+    return fd
+
+
+def _listen(config: Config) -> socket.socket:
+    """The inherited socket of a socket unit, else our own, mode 0660."""
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS"):
+        return socket.socket(fileno=_FIRST_INHERITED_FD)
+    path = config.paths.socket
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o117)
+    try:
+        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+        try:
+            # A path of any length: sun_path holds 107 bytes.
+            listener.bind(f"/proc/self/fd/{directory}/{path.name}")
+        finally:
+            os.close(directory)
+    finally:
+        os.umask(before)
+    if config.socket_group:
+        import shutil
+
+        try:
+            shutil.chown(path, group=config.socket_group)
+        except LookupError as err:
+            raise EngineError(
+                f"socket_group: no such group: {config.socket_group}",
+                hint=f"groupadd {config.socket_group}",
+            ) from err
+    listener.listen(128)
+    return listener
+
+
+def _set_up_log(config: Config, *, foreground: bool) -> None:
+    handler: logging.Handler
+    if foreground:
+        handler = logging.StreamHandler()
+    else:
+        handler = logging.handlers.RotatingFileHandler(
+            config.paths.log, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES
+        )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if config.debug else logging.INFO)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _serve(config: Config, listener: socket.socket) -> int:
+    import asyncio
+    import gc
+
+    with asyncio.Runner() as runner:
+        code = runner.run(_Daemon(config, listener).run())
+    gc.freeze()
+    return code
+
+
+class _Daemon:
+    """One run of the event loop."""
+
+    def __init__(self, config: Config, listener: socket.socket) -> None:
+        self._config = config
+        self._listener = listener
+
+    async def run(self) -> int:
+        import asyncio
+
+        from pogu.api.app import Api
+        from pogu.api.http_server import HttpServer
+        from pogu.engine import open_engine
+
+        began = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        opening = asyncio.ensure_future(open_engine(self._config))
+
+        def stop_soon() -> None:
+            loop.call_later(_ANSWER_S, stopping.set)
+
+        api = Api(opening, shutdown=stop_soon)
+        server = HttpServer(api.handle)
+        self._listener.setblocking(False)
+        site = await loop.create_unix_server(server, sock=self._listener)
+        try:
+            engine = await opening
+        except EngineError as err:
+            log.error("cannot start: %s", err.message)
+            await self._refuse_for_a_moment(stopping)
+            await self._end(server, site, None)
+            return 1
+        log.info("ready pid=%s after_ms=%.0f", os.getpid(), (time.perf_counter() - began) * 1000)
+        idle = asyncio.create_task(self._watch_idleness(engine, server, stopping))
+        await stopping.wait()
+        idle.cancel()
+        await self._end(server, site, engine)
+        log.info("stopped pid=%s", os.getpid())
+        return 0
+
+    async def _refuse_for_a_moment(self, stopping: asyncio.Event) -> None:
+        """Let those who wait read why."""
+        import asyncio
+
+        try:
+            await asyncio.wait_for(stopping.wait(), 1.0)
+        except TimeoutError:
+            return
+
+    async def _watch_idleness(
+        self, engine: Engine, server: HttpServer, stopping: asyncio.Event
+    ) -> None:
+        """Stop when for `idle_exit_s` nothing ran and nobody was connected; 0 = never."""
+        import asyncio
+
+        limit = self._config.idle_exit_s
+        if limit <= 0:
+            return
+        idle_since = time.monotonic()
+        while True:
+            await asyncio.sleep(min(limit / 4, 5))
+            if engine.busy or server.connected:
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since >= limit:
+                log.info("nothing to do for %s s", limit)
+                stopping.set()
+                return
+
+    async def _end(self, server: HttpServer, site: asyncio.Server, engine: Engine | None) -> None:
+        """No new clients; what goes on gets a moment; containers go on."""
+        import asyncio
+
+        site.close()
+        if not os.environ.get("LISTEN_FDS"):
+            self._config.paths.socket.unlink(missing_ok=True)
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await server.shutdown(0.3)
+                if engine is not None:
+                    await engine.close()
+        except TimeoutError:
+            log.warning("something did not end in time; it is ended with the process")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
