@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-__all__ = ["in_thread"]
+__all__ = ["in_thread", "in_thread_to_end"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,3 +24,18 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
     """
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_POOL, lambda: function(*args, **kwargs))
+
+
+async def in_thread_to_end(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `in_thread`; a cancelled caller still waits for the thread before it goes on.
+
+    For work whose files the caller cleans up after itself.
+    """
+    future = asyncio.ensure_future(in_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()
+        raise

@@ -1,0 +1,69 @@
+"""Edge: network namespaces as files: unshare(2) in a thread of its own, bound to a path."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pogu.linux.mount import MNT_DETACH, bind_mount, umount2
+
+__all__ = ["is_netns", "make_netns", "remove_netns"]
+
+T = TypeVar("T")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNET = 0x40000000
+
+
+def _unshare_network() -> None:
+    if _libc.unshare(_CLONE_NEWNET) < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), "unshare(CLONE_NEWNET)")
+
+
+def make_netns(path: Path, inside: Callable[[], T]) -> T:
+    """Make a network namespace, bind it to `path` and return what `inside` returns, run in it.
+
+    The thread that moves into the namespace ends with this call, so none is ever left in it.
+    A failure leaves no file. Raises: OSError, and whatever `inside` raises.
+    """
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            _unshare_network()
+            remove_netns(path)
+            path.touch()
+            bind_mount("/proc/thread-self/ns/net", path)
+            result.append(inside())
+        except BaseException as err:
+            failure.append(err)
+
+    thread = threading.Thread(target=body, name="pogu-netns")
+    thread.start()
+    thread.join()
+    if failure:
+        remove_netns(path)
+        raise failure[0]
+    return result[0]
+
+
+def remove_netns(path: Path) -> None:
+    """Take the file away; the kernel ends the namespace when no process is in it. Idempotent."""
+    with contextlib.suppress(OSError):  # EINVAL: not mounted, ENOENT: no file
+        umount2(path, MNT_DETACH)
+    path.unlink(missing_ok=True)
+
+
+def is_netns(path: Path) -> bool:
+    """True when a namespace is bound there (after a reboot there is none)."""
+    try:
+        return path.stat().st_dev != path.parent.stat().st_dev
+    except FileNotFoundError:
+        return False
