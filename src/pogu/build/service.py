@@ -6,22 +6,42 @@ they do not depend on each other → store the image, tag it.
 
 from __future__ import annotations
 
+import asyncio
+import os
+import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pogu.build.events import BuildEvent
+from pogu.build.cache import BuildCache
+from pogu.build.context import Context, FileDigests
+from pogu.build.events import BuildEvent, Built, Tagged, Warned
+from pogu.build.graph import find_stage, plan
+from pogu.build.run import Runner
+from pogu.build.stage import BuildJob, StageBuild
+from pogu.build.state import PREDEFINED_ARGS, StageState, platform_args
+from pogu.build.workspace import sweep
 from pogu.config import Config
 from pogu.db import Database
+from pogu.dockerfile.expand import expand_word
+from pogu.dockerfile.flags import near
+from pogu.dockerfile.instructions import Dockerfile
+from pogu.dockerfile.parser import parse_dockerfile
+from pogu.errors import EngineError, InvalidParameter, NotFound
 from pogu.events import EventBus
 from pogu.images.store import Image, ImageStore
+from pogu.linux.blocking import in_thread
 from pogu.network.service import Networks
 from pogu.oci.digest import ChainId
 from pogu.oci.reference import Reference
 from pogu.runtime.oci_runtime import OciRuntime
+from pogu.runtime.workload import Resources
 from pogu.storage.layers import LayerStore
 
 __all__ = ["BuildRequest", "Builder"]
+
+_LARGEST_DOCKERFILE = 1 << 20
+_CPU_SLOTS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +82,33 @@ class Builder:
         networks: Networks,
         runtime: OciRuntime,
     ) -> None:
-        raise NotImplementedError
+        self._config = config
+        self._events = events
+        self._layers = layers
+        self._images = images
+        self._runtime = runtime
+        self._cache = BuildCache(db)
+        self._digests = FileDigests(db)
+        self._runner = Runner(config=config, layers=layers, networks=networks, runtime=runtime)
+        self._running = 0
+        width = config.build_parallelism or max(4, _CPU_SLOTS * (os.cpu_count() or 1))
+        self._slots = asyncio.Semaphore(width)
 
     async def recover(self) -> None:
         """At engine start: end and delete RUN processes, mounts and drafts of a killed engine."""
-        raise NotImplementedError
+        for state in await self._runtime.list():
+            if state.id.startswith(("build-", "pogu-probe-")):
+                await self._runtime.delete(state.id, force=True)
+        await in_thread(sweep, self._config.paths)
 
     @property
     def running(self) -> int:
-        raise NotImplementedError
+        """How many builds go on."""
+        return self._running
 
     def kept_layers(self) -> set[ChainId]:
         """Layers that the build cache still refers to."""
-        raise NotImplementedError
+        return self._cache.layers()
 
     async def build(
         self, request: BuildRequest, emit: Callable[[BuildEvent], Awaitable[None]]
@@ -86,8 +120,206 @@ class Builder:
         it; CommandFailed never leaks: a failed RUN is an EngineError in Docker's words ("The
         command '/bin/sh -c …' returned a non-zero code: 1") whose hint shows the lines.
         """
-        raise NotImplementedError
+        self._running += 1
+        try:
+            async with self._images.hold():
+                return await self._build(request, emit)
+        finally:
+            self._running -= 1
+
+    async def _build(
+        self, request: BuildRequest, emit: Callable[[BuildEvent], Awaitable[None]]
+    ) -> Image:
+        raw = request.dockerfile_text
+        if raw is None:
+            raw = await in_thread(_read_dockerfile, request.context, request.dockerfile)
+        dockerfile = parse_dockerfile(raw)
+        for warning in dockerfile.warnings:
+            await emit(Warned(text=warning))
+        meta_args = _meta_args(dockerfile, request.build_args)
+        names = _base_names(dockerfile, meta_args)
+        planned = plan(dockerfile, request.target, names)
+        context = await in_thread(Context.of_directory, request.context, request.dockerfile)
+        place = str(request.tags[0]) if request.tags else str(request.context)
+        job = BuildJob(
+            config=self._config,
+            layers=self._layers,
+            cache=self._cache,
+            digests=self._digests,
+            runner=self._runner,
+            dockerfile=dockerfile,
+            plan=planned,
+            context=context,
+            place=place,
+            build_args=request.build_args,
+            meta_args={**platform_args(), **meta_args},
+            no_cache=request.no_cache,
+            network=request.network,
+            resources=Resources(
+                memory_limit_bytes=request.memory_limit_bytes,
+                cpu_shares=request.cpu_shares,
+                cpuset_cpus=request.cpuset_cpus,
+            ),
+            shm_size_bytes=request.shm_size_bytes,
+            extra_hosts=request.extra_hosts,
+            slots=self._slots,
+            emit=emit,
+        )
+        stages = _Stages(job, names, self._images)
+        state = await stages.run()
+        await _warn_unused(request, job, stages.used_args, emit)
+        return await self._store(state, request, emit, names[planned.target.index], job)
+
+    async def _store(
+        self,
+        state: StageState,
+        request: BuildRequest,
+        emit: Callable[[BuildEvent], Awaitable[None]],
+        base_name: str,
+        job: BuildJob,
+    ) -> Image:
+        if request.labels:
+            labels = {**(state.config.labels or {}), **request.labels}
+            state = state.with_config(labels=dict(labels))
+        parent = None
+        stage = find_stage(job.dockerfile, base_name, before=job.plan.target.index)
+        if stage is None and base_name != "scratch":
+            parent = self._images.resolve(base_name).id
+        config = state.image_config()
+        if parent is not None and state.image_id() == parent:
+            parent = None
+        image = await self._images.create(config, parent=parent, references=list(request.tags))
+        await emit(Built(image_id=image.id))
+        for tag in request.tags:
+            await emit(Tagged(reference=tag.with_default_tag().familiar))
+        return image
 
     async def prune(self, *, all: bool = False) -> int:
         """Drop the build cache; return the bytes freed."""
-        raise NotImplementedError
+        self._cache.clear()
+        return await self._images.collect_layers()
+
+
+class _Stages:
+    """The stages of one build as tasks; each is waited for by those that need it."""
+
+    def __init__(self, job: BuildJob, names: Mapping[int, str], images: ImageStore) -> None:
+        self._job = job
+        self._names = names
+        self._images = images
+        self._tasks: dict[int, asyncio.Task[StageState]] = {}
+        self._builds: list[StageBuild] = []
+
+    async def run(self) -> StageState:
+        """Run all; the first error ends the others. Returns the target's state."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for stage in self._job.plan.stages:
+                    build = StageBuild(self._job, self, stage)
+                    self._builds.append(build)
+                    work = build.run(self._names[stage.index])
+                    self._tasks[stage.index] = group.create_task(work)
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from None
+        return self._tasks[self._job.plan.target.index].result()
+
+    async def stage(self, index: int) -> StageState:
+        return await asyncio.shield(self._tasks[index])
+
+    async def image(self, name: str) -> Image:
+        """Raises: NotFound in Docker's words."""
+        return self._images.resolve(name)
+
+    @property
+    def used_args(self) -> set[str]:
+        return {name for build in self._builds for name in build.used_args}
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the build: the first that is not a mere consequence."""
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            return _first(error)
+        if isinstance(error, EngineError):
+            return error
+    return errors.exceptions[0]
+
+
+def _read_dockerfile(context: Path, name: str) -> bytes:
+    """Raises: NotFound, InvalidParameter in Docker's words."""
+    if not context.is_dir():
+        raise NotFound(f"path {context} not found", hint="the build context is a directory")
+    path = Path(os.path.normpath(context / name))
+    if not path.is_relative_to(os.path.normpath(context)):
+        raise InvalidParameter(
+            f"forbidden path outside the build context: {name} ({path})",
+            hint="the Dockerfile must lie in the context",
+        )
+    try:
+        info = os.stat(path)
+    except OSError as err:
+        names = [entry.name for entry in os.scandir(path.parent)] if path.parent.is_dir() else []
+        hint = near(path.name, names) or "name it with -f FILE"
+        raise NotFound(f"Cannot locate specified Dockerfile: {name}", hint=hint) from err
+    if stat.S_ISDIR(info.st_mode):
+        raise InvalidParameter(
+            f"failed to read dockerfile: {name} is a directory",
+            hint=f"-f names a file, such as {name}/Dockerfile",
+        )
+    if info.st_size > _LARGEST_DOCKERFILE:
+        raise InvalidParameter(
+            f"failed to read dockerfile: {name} has {info.st_size} bytes",
+            hint="is it really a Dockerfile?",
+        )
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise InvalidParameter(
+            f"failed to read dockerfile: open {name}: {(err.strerror or '').lower()}",
+            hint="the engine must be able to read it",
+        ) from err
+
+
+def _meta_args(dockerfile: Dockerfile, build_args: Mapping[str, str | None]) -> dict[str, str]:
+    """Values of the ARGs before the first FROM."""
+    values: dict[str, str] = {}
+    known = platform_args()
+    for instruction in dockerfile.meta_args:
+        for name, default in instruction.pairs:
+            given = build_args.get(name)
+            if given is not None:
+                values[name] = given
+            elif default is not None:
+                values[name] = expand_word(default, {**known, **values}, dockerfile.escape)
+    return values
+
+
+def _base_names(dockerfile: Dockerfile, meta_args: Mapping[str, str]) -> dict[int, str]:
+    """Each stage's FROM with its variables replaced."""
+    names = {}
+    lookup = {**platform_args(), **meta_args}
+    for stage in dockerfile.stages:
+        name = expand_word(stage.base.image, lookup, dockerfile.escape)
+        if not name:
+            raise InvalidParameter(
+                f"base name ({stage.base.image}) should not be blank",
+                hint="give it a default: ARG NAME=value before the first FROM",
+            )
+        names[stage.index] = name
+    return names
+
+
+async def _warn_unused(
+    request: BuildRequest,
+    job: BuildJob,
+    used: set[str],
+    emit: Callable[[BuildEvent], Awaitable[None]],
+) -> None:
+    """Docker's warning for build args that no ARG of the built stages takes."""
+    declared = used | {name for arg in job.dockerfile.meta_args for name, _ in arg.pairs}
+    unused = sorted(request.build_args.keys() - declared - PREDEFINED_ARGS)
+    if unused:
+        hint = near(unused[0], sorted(declared))
+        more = f" ({hint})" if hint else ""
+        text = f"One or more build-args [{' '.join(unused)}] were not consumed{more}"
+        await emit(Warned(text=text))

@@ -29,12 +29,19 @@ def expand_text(text: str, lookup: Mapping[str, str], escape: str = "\\") -> str
 
 class _Expander:
     def __init__(
-        self, word: str, lookup: Mapping[str, str], escape: str, *, keep_quotes: bool = False
+        self,
+        word: str,
+        lookup: Mapping[str, str],
+        escape: str,
+        *,
+        keep_quotes: bool = False,
+        keep_escapes: bool = False,
     ) -> None:
         self._word = word
         self._lookup = lookup
         self._escape = escape
         self._keep_quotes = keep_quotes
+        self._keep_escapes = keep_escapes
         self._at = 0
 
     def run(self) -> str:
@@ -47,6 +54,9 @@ class _Expander:
         char = self._word[self._at]
         if char == "$":
             return self._variable()
+        if char == self._escape and self._keep_escapes:
+            self._at += 2
+            return self._word[self._at - 2 : self._at]
         if self._keep_quotes:
             return self._escaped_dollar() if char == self._escape else self._plain()
         if char == "'":
@@ -131,7 +141,9 @@ class _Expander:
             if char == self._escape:
                 at += 2
                 continue
-            if char == "{" and self._word[at - 1] == "$":
+            if char in "'\"" and not self._keep_quotes:
+                at = self._quote_end(at)
+            elif char == "{" and self._word[at - 1] == "$":
                 depth += 1
             elif char == "}":
                 depth -= 1
@@ -139,6 +151,13 @@ class _Expander:
                     return at
             at += 1
         raise InvalidParameter("syntax error: missing '}'")
+
+    def _quote_end(self, at: int) -> int:
+        """Return the index of the quote that closes the one at `at`; `at` when none does."""
+        quote, end = self._word[at], at + 1
+        while end < len(self._word) and self._word[end] != quote:
+            end += 2 if quote == '"' and self._word[end] == self._escape else 1
+        return end if end < len(self._word) else at
 
     def _apply(self, name: str, operation: str) -> str:
         value = self._lookup.get(name)
@@ -157,11 +176,22 @@ class _Expander:
         if kind == "/":
             return self._replace(value or "", word)
         greedy = word.startswith(kind)
-        pattern = self._inner(word[1:] if greedy else word)
-        return _strip(value or "", pattern, prefix=kind == "#", greedy=greedy)
+        regex = self._pattern(word[1:] if greedy else word)
+        return _strip(value or "", regex, prefix=kind == "#", greedy=greedy)
 
     def _inner(self, word: str) -> str:
-        return expand_word(word, self._lookup, self._escape)
+        inner = _Expander(word, self._lookup, self._escape, keep_quotes=self._keep_quotes)
+        return inner.run()
+
+    def _pattern(self, word: str) -> str:
+        inner = _Expander(
+            word,
+            self._lookup,
+            self._escape,
+            keep_quotes=self._keep_quotes,
+            keep_escapes=True,
+        )
+        return _glob(inner.run(), self._escape)
 
     def _default(self, name: str, value: str | None, kind: str, word: str, *, colon: bool) -> str:
         is_set = bool(value) if colon else value is not None
@@ -178,20 +208,25 @@ class _Expander:
         everywhere = word.startswith("/")
         word = word[1:] if everywhere else word
         parts = re.split(r"(?<!\\)/", word, maxsplit=1)
-        pattern = _glob(self._inner(parts[0]), greedy=True)
+        pattern = self._pattern(parts[0])
         replacement = self._inner(parts[1]) if len(parts) > 1 else ""
         return re.sub(pattern, lambda _: replacement, value, count=0 if everywhere else 1)
 
 
-def _glob(pattern: str, *, greedy: bool) -> str:
-    star = ".*" if greedy else ".*?"
-    return "".join(
-        star if char == "*" else "." if char == "?" else re.escape(char) for char in pattern
-    )
+def _glob(pattern: str, escape: str) -> str:
+    """Turn the shell's `*` and `?` into a regular expression; what is escaped is itself."""
+    out: list[str] = []
+    chars = iter(pattern)
+    for char in chars:
+        if char == escape:
+            out.append(re.escape(next(chars, char)))
+        else:
+            out.append({"*": "(?s:.*)", "?": "(?s:.)"}.get(char) or re.escape(char))
+    return "".join(out)
 
 
 def _strip(value: str, pattern: str, *, prefix: bool, greedy: bool) -> str:
-    regex = re.compile(_glob(pattern, greedy=True), re.DOTALL)
+    regex = re.compile(pattern)
     lengths = range(len(value) + 1)
     for length in reversed(lengths) if greedy else lengths:
         part = value[:length] if prefix else value[len(value) - length :]

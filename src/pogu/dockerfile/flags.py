@@ -29,6 +29,8 @@ _UNITS_NS = {
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
+_LONGEST_NS = 2**63 - 1
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
@@ -90,11 +92,11 @@ def json_words(text: str) -> tuple[str, ...] | None:
         return None
     try:
         words = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         return None
-    return tuple(words)
+    return tuple(_LONE_SURROGATE.sub("\ufffd", word) for word in words)
 
 
 def command_line(text: str) -> CommandLine:
@@ -151,7 +153,7 @@ def split_pairs(text: str, escape: str, *, instruction: str) -> tuple[tuple[str,
         key, equals, value = word.partition("=")
         if not equals:
             raise InvalidParameter(
-                f"Syntax error - can't find = in {word!r}. Must be of the form: name=value",
+                f'Syntax error - can\'t find = in "{word}". Must be of the form: name=value',
                 hint="quote values that hold white space",
             )
         if not key:
@@ -170,7 +172,7 @@ def parse_duration_ns(text: str, *, flag: str) -> int:
         position = match.end()
     if text == "0":
         return 0
-    if not text or position != len(text):
+    if not text or position != len(text) or total > _LONGEST_NS:
         raise InvalidParameter(
             f'time: invalid duration "{text}"',
             hint=f"--{flag} takes a number and a unit: 30s, 1m30s",

@@ -10,6 +10,9 @@ from pogu.errors import InvalidParameter
 
 __all__ = ["IgnoreRules"]
 
+_CLASS = re.compile(r"\[(\^?)(\]?(?:\\.|[^\]\\])*)\]", re.DOTALL)
+_MEMBER = re.compile(r"\\?(.)", re.DOTALL)
+
 
 class _Rule:
     """One line: what it says, where it stands, the compiled form."""
@@ -20,8 +23,8 @@ class _Rule:
         self.pattern = pattern
         self.line = line
         self.negated = negated
-        self.segments = pattern.split("/")
         try:
+            self.segments = [_segment(part) for part in pattern.split("/")]
             self.regex = re.compile(_translate(pattern) + r"(?:/.*)?", re.DOTALL)
         except re.error as err:
             raise InvalidParameter(
@@ -71,11 +74,16 @@ class IgnoreRules:
         return any(rule.negated and _could_lie_below(rule.segments, parts) for rule in self._rules)
 
 
-def _could_lie_below(segments: list[str], parts: list[str]) -> bool:
+def _segment(part: str) -> re.Pattern[str] | None:
+    """Compile one name of a pattern; None is `**`."""
+    return None if part == "**" else re.compile(_translate(part), re.DOTALL)
+
+
+def _could_lie_below(segments: list[re.Pattern[str] | None], parts: list[str]) -> bool:
     for segment, part in zip(segments, parts, strict=False):
-        if segment == "**":
+        if segment is None:
             return True
-        if not re.fullmatch(_translate(segment), part, re.DOTALL):
+        if not segment.fullmatch(part):
             return False
     return True
 
@@ -98,6 +106,10 @@ def _rule(line: str, number: int) -> _Rule | None:
     return _Rule(pattern, line=number, negated=negated)
 
 
+def _member(match: re.Match[str]) -> str:
+    return "-" if match[0] == "-" else re.escape(match[1])
+
+
 def _translate(pattern: str) -> str:
     """Turn Go's filepath.Match syntax with `**` into a regular expression."""
     out: list[str] = []
@@ -118,11 +130,11 @@ def _translate(pattern: str) -> str:
         elif char == "?":
             out.append("[^/]")
         elif char == "[":
-            end = pattern.find("]", index + 1)
-            if end < 0:
-                raise re.error("missing ]")
-            out.append("[" + pattern[index:end].replace("\\", "\\\\") + "]")
-            index = end + 1
+            members = _CLASS.match(pattern, index - 1)
+            if not members or "--" in members[2]:
+                raise re.error("bad class")
+            out.append(f"[{members[1]}{_MEMBER.sub(_member, members[2])}]")
+            index = members.end()
         elif char == "\\" and index < len(pattern):
             out.append(re.escape(pattern[index]))
             index += 1

@@ -12,7 +12,7 @@ from pogu.errors import InvalidParameter
 __all__ = ["LogicalLine", "Text", "excerpt", "logical_lines", "read_text"]
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9_-]*)\s*=\s*(.+?)\s*")
-_HEREDOC = re.compile(r"(?<!\S)(\d*)<<(-?)(['\"]?)([a-zA-Z_][a-zA-Z0-9_.]*)\3(?!\S)")
+_HEREDOC = re.compile(r"(?<!\S)(\d*)<<(-?)(['\"]?)([^\s<'\"\\-][^\s<'\"\\]*)\3(?!\S)")
 _HEREDOC_INSTRUCTIONS = ("RUN", "COPY", "ADD")
 
 
@@ -73,7 +73,8 @@ def _directives(lines: tuple[str, ...]) -> dict[str, str]:
 def logical_lines(text: Text) -> Iterator[LogicalLine]:
     """Join continuation lines, leave out comments and empty lines, collect heredocs."""
     number = 0
-    continuation = re.compile(re.escape(text.escape) + r"[ \t]*$")
+    escape = re.escape(text.escape)
+    continuation = re.compile(rf"(?<!{escape}){escape}[ \t]*$")
     while number < len(text.lines):
         stripped = text.lines[number].strip()
         if not stripped or stripped.startswith("#"):
@@ -81,6 +82,8 @@ def logical_lines(text: Text) -> Iterator[LogicalLine]:
             continue
         first = number
         joined, number = _join(text.lines, number, continuation)
+        if not joined.strip():
+            continue
         heredocs, number = _heredocs(text, joined, first, number)
         yield LogicalLine(
             text=joined.strip(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from pogu.dockerfile.flags import (
     command_line,
@@ -219,8 +220,7 @@ def _healthcheck(given: _Source) -> Healthcheck:
     flags = given.flags(
         interval=True, timeout=True, start_period=True, start_interval=True, retries=True
     )
-    kind, _, rest = given.rest.partition(" ")
-    rest = rest.strip()
+    kind, rest = [*given.rest.split(None, 1), "", ""][:2]
     if kind.upper() == "NONE":
         if rest or flags:
             raise InvalidParameter("HEALTHCHECK NONE takes no arguments")
@@ -239,7 +239,7 @@ def _healthcheck(given: _Source) -> Healthcheck:
         return None if value is None else parse_duration_ns(value, flag=name)
 
     retries = flags.get("retries")
-    if retries is not None and not retries.isdecimal():
+    if retries is not None and not (retries.isdecimal() and len(retries) < 10):
         raise InvalidParameter(f"--retries must be a number of at least 0, not {retries!r}")
     return Healthcheck(
         text=given.text,
@@ -402,8 +402,7 @@ def _refuse_duplicate_names(stages: tuple[Stage, ...], lines: tuple[str, ...]) -
 
 def parse_instruction(text: str, *, escape: str = "\\") -> Instruction:
     """Parse one instruction, as an ONBUILD trigger holds it. Raises: InvalidParameter."""
-    source = read_text(text.encode())
-    lines = list(logical_lines(source))
+    lines = list(logical_lines(replace(read_text(text.encode()), escape=escape)))
     if len(lines) != 1:
         raise InvalidParameter(f"not one instruction: {text!r}")
     return _parse(lines[0], escape)

@@ -1,0 +1,148 @@
+"""Service: RUN: one container per step, whose writable layer becomes the image's next layer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pogu.build.workspace import Workspace, workspace
+from pogu.config import Config
+from pogu.linux.blocking import in_thread, in_thread_to_end
+from pogu.network.files import hosts_text, resolv_conf_text
+from pogu.network.service import Endpoint, Networks
+from pogu.oci.digest import ChainId
+from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
+from pogu.runtime.workload import BindMount, Resources, Workload
+from pogu.storage.layers import Layer, LayerStore
+
+__all__ = ["RunJob", "Runner"]
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MOUNT_POINTS = (
+    *("etc/hosts", "etc/hostname", "etc/resolv.conf", "etc"),
+    *("dev/pts", "dev/shm", "dev/mqueue", "dev/console", "dev", "proc", "sys/fs/cgroup"),
+    *("sys/fs", "sys"),
+)
+"""What a runtime makes in the root to mount on; the deeper before the outer."""
+
+_FILES = ("hosts", "hostname", "resolv.conf")
+
+Output = Callable[[int, bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunJob:
+    """One RUN, everything expanded. `network`: default, none or host."""
+
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    user: str
+    cwd: str
+    network: str
+    resources: Resources
+    shm_size_bytes: int
+    extra_hosts: Sequence[str]
+
+
+class Runner:
+    """Runs RUN steps, several at once."""
+
+    def __init__(
+        self, *, config: Config, layers: LayerStore, networks: Networks, runtime: OciRuntime
+    ) -> None:
+        self._config = config
+        self._layers = layers
+        self._networks = networks
+        self._runtime = runtime
+
+    async def run(
+        self, job: RunJob, parent: ChainId | None, output: Output
+    ) -> tuple[int, Layer | None]:
+        """Return the exit code and, when it is 0, the new layer. Cancelling leaves nothing."""
+        async with workspace(self._config.paths, self._layers, parent) as space:
+            missing = [path for path in _MOUNT_POINTS if not os.path.lexists(space.rootfs / path)]
+            endpoint = None
+            try:
+                if job.network != "host":
+                    name = "none" if job.network == "none" else "bridge"
+                    endpoint = await self._networks.connect(space.id, network=name)
+                await in_thread(self._prepare, space, job, endpoint)
+                code = await self._runtime.run_attached(space.id, space.directory, output)
+            finally:
+                if job.network != "host":
+                    await self._networks.disconnect(space.id)
+            if code != 0:
+                return code, None
+            space.unmount()
+            await in_thread(_remove_mount_points, space.draft.diff, missing)
+            layer = await in_thread_to_end(self._layers.commit, space.draft, parent=parent)
+            return 0, layer
+
+    def _prepare(self, space: Workspace, job: RunJob, endpoint: Endpoint | None) -> None:
+        """Write the bundle: the files that are mounted, and config.json."""
+        self._write_files(space.directory, job, endpoint)
+        user = resolve_user(space.rootfs, job.user)
+        env = {"PATH": _DEFAULT_PATH, "HOME": user.home, **job.env}
+        workload = Workload(
+            id=space.id,
+            rootfs=space.rootfs,
+            args=job.args,
+            env=tuple(f"{key}={value}" for key, value in env.items()),
+            cwd=job.cwd or "/",
+            user=user,
+            hostname="buildkitsandbox" if job.network != "host" else socket.gethostname(),
+            mounts=tuple(
+                BindMount(destination=f"/etc/{name}", source=str(space.directory / name))
+                for name in _FILES
+            ),
+            network=str(endpoint.netns) if endpoint else "host",
+            cgroup_path=f"/pogu/{space.id}",
+            resources=job.resources,
+            shm_size_bytes=job.shm_size_bytes or 64 * 1024 * 1024,
+        )
+        write_bundle(space.directory, workload)
+
+    def _write_files(self, directory: Path, job: RunJob, endpoint: Endpoint | None) -> None:
+        hosts = hosts_text(
+            hostname="buildkitsandbox",
+            domainname="",
+            address=endpoint.address if endpoint else "",
+            extra_hosts=job.extra_hosts,
+            gateway=endpoint.gateway if endpoint else "127.0.0.1",
+        )
+        host_text = ""
+        with contextlib.suppress(OSError):
+            host_text = Path("/etc/resolv.conf").read_text(errors="surrogateescape")
+        resolv = resolv_conf_text(
+            host_text,
+            dns=self._config.dns,
+            dns_search=(),
+            dns_options=(),
+            default_dns=self._networks.nameservers(),
+        )
+        (directory / "hosts").write_text(hosts)
+        (directory / "hostname").write_text("buildkitsandbox\n")
+        (directory / "resolv.conf").write_text(host_text if job.network == "host" else resolv)
+
+
+def _remove_mount_points(diff: Path, missing: Sequence[str]) -> None:
+    """Take out of a layer what only the runtime made, as long as nothing was put there."""
+    for path in missing:
+        made = diff / path
+        with contextlib.suppress(OSError):
+            info = os.lstat(made)
+            if stat.S_ISDIR(info.st_mode):
+                os.rmdir(made)
+            elif stat.S_ISREG(info.st_mode) and info.st_size == 0:
+                os.unlink(made)
+    for path in ("etc", "dev", "proc", "sys"):
+        if path not in missing:
+            # Copied up because something was made and removed in it; an opaque one has content.
+            with contextlib.suppress(OSError):
+                if "trusted.overlay.opaque" not in os.listxattr(diff / path):
+                    os.rmdir(diff / path)
