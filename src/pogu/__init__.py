@@ -6,8 +6,7 @@ Start reading at docs/architecture.md. From Python, `pogu.connect()` gives a rea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from docker.client import DockerClient
 

@@ -165,6 +165,7 @@ class TarStream:
             errors="surrogateescape",
         )
         member: tarfile.TarInfo | None = vars(tar)["firstmember"]
+        vars(tar)["firstmember"] = None  # else next() gives it once more
         while member is not None:
             stored = cast(int, vars(tar)["offset"]) - self._reader.tell()
             self._left = _stored_size(member, stored)
