@@ -34,15 +34,10 @@ _PROBE_S = 60
 _PROGRAM_S = 10
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CAPABILITIES = {12: "CAP_NET_ADMIN", 21: "CAP_SYS_ADMIN"}
-_NOT_UPPER = {"overlay", "aufs", "ecryptfs", "nfs", "nfs4", "cifs", "smb3", "9p", "fuse"} | {
-    "fuseblk",
-    "vfat",
-    "exfat",
-    "ntfs",
-    "ntfs3",
-    "squashfs",
-    "iso9660",
-}
+_NOT_UPPER = frozenset(
+    {"overlay", "aufs", "ecryptfs", "nfs", "nfs4", "cifs", "smb3", "9p", "fuse", "fuseblk"}
+    | {"vfat", "exfat", "ntfs", "ntfs3"}
+)
 _INSTALL = {
     "debian": "apt-get install -y",
     "fedora": "dnf install -y",
@@ -211,14 +206,10 @@ def findings_text(findings: Sequence[Finding]) -> str:
 
 
 def _user(host: Host) -> Finding:
-    uid = (host.status("Uid").split() or [""])[0:2][-1]
-    if uid != "0":
-        return Finding(
-            check="user",
-            level=ERROR,
-            text=f"uid {uid or 'unknown'}; the engine needs root",
-            mend="sudo pogu doctor",
-        )
+    _real, effective, *_ = *host.status("Uid").split(), "", ""
+    if effective != "0":
+        text = f"uid {effective or 'unknown'}; the engine needs root"
+        return Finding(check="user", level=ERROR, text=text, mend="sudo pogu doctor")
     held = int(host.status("CapEff") or "0", 16)
     lacking = [name for bit, name in _CAPABILITIES.items() if not held >> bit & 1]
     if lacking:
@@ -226,7 +217,7 @@ def _user(host: Host) -> Finding:
             check="user",
             level=ERROR,
             text=f"root without {', '.join(lacking)}: this is a container with few privileges",
-            mend="docker run --privileged …",
+            mend="# start this container with --privileged",
         )
     return Finding(check="user", level=OK, text="root")
 
@@ -344,7 +335,7 @@ def _storage(host: Host, root: Path) -> Finding:
 def _disk(host: Host, root: Path) -> list[Finding]:
     """Free bytes and inodes where the root is or will be."""
     there = host.at(root)
-    while not there.exists() and there != there.parent:
+    while not os.path.exists(there) and there != there.parent:
         there = there.parent
     try:
         space = host.statvfs(there)
@@ -391,7 +382,7 @@ async def _runtime(
         text = err.message
     except OSError as err:
         text = str(err)
-    return Finding(check="runtime", level=ERROR, text=text, mend=mend)
+    return Finding(check="runtime", level=ERROR, text=" ".join(text.split()), mend=mend)
 
 
 async def _conmon(host: Host) -> Finding:
@@ -402,7 +393,8 @@ async def _conmon(host: Host) -> Finding:
     try:
         said = await host.first_line([found, "--version"])
     except EngineError as err:
-        return Finding(check="conmon", level=ERROR, text=err.message, mend=mend)
+        text = " ".join(err.message.split())
+        return Finding(check="conmon", level=ERROR, text=text, mend=mend)
     return Finding(check="conmon", level=OK, text=f"{said.rpartition(' ')[2]} ({found})")
 
 
@@ -420,7 +412,8 @@ async def _nftables(host: Host) -> Finding:
     try:
         said = await host.first_line([program, "--version"])
     except EngineError as err:
-        return Finding(check="nftables", level=WARNING, text=err.message, mend=mend)
+        text = " ".join(err.message.split())
+        return Finding(check="nftables", level=WARNING, text=text, mend=mend)
     return Finding(check="nftables", level=OK, text=said.removeprefix("nftables ").strip())
 
 

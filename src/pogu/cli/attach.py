@@ -1,0 +1,56 @@
+"""Edge: `attach`."""
+
+from __future__ import annotations
+
+from pogu.cli.context import Context
+from pogu.cli.failure import CliError
+from pogu.cli.flags import Command, Flag, Values
+from pogu.cli.http import quote
+from pogu.cli.run import exit_code_of
+from pogu.cli.streams import DETACHED, Attachment
+
+__all__ = ["COMMANDS"]
+
+
+def _attach(context: Context, values: Values) -> int:
+    found = context.get(f"/containers/{quote(values.args[0])}/json")
+    assert isinstance(found, dict)
+    config, container_id, state = found["Config"], str(found["Id"]), found["State"]
+    if not state["Running"]:
+        raise CliError(
+            "You cannot attach to a stopped container, start it first",
+            hint=f"pogu start -ai {values.args[0]}",
+        )
+    if state["Paused"]:
+        raise CliError("You cannot attach to a paused container, unpause it first")
+    terminal = bool(config["Tty"])
+    waiting = context.connection().request("POST", f"/containers/{container_id}/wait")
+    attachment = Attachment(
+        context,
+        container_id,
+        terminal=terminal,
+        stdin=bool(config["OpenStdin"]) and not values.flag("no-stdin"),
+        detach_keys=values.text("detach-keys"),
+    )
+    if not terminal and values.flag("sig-proxy"):
+        attachment.proxy_signals()
+    outcome = attachment.run()
+    attachment.close()
+    return 0 if outcome == DETACHED else exit_code_of(waiting)
+
+
+COMMANDS = {
+    "attach": Command(
+        "attach",
+        "[OPTIONS] CONTAINER",
+        "Attach local standard input, output and error to a running container",
+        _attach,
+        [
+            Flag("--detach-keys", "text", "Key sequence that detaches (ctrl-p,ctrl-q)"),
+            Flag("--no-stdin", "bool", "Do not attach STDIN"),
+            Flag("--sig-proxy", "bool", "Pass received signals on to the process", True),
+        ],
+        least=1,
+        most=1,
+    )
+}

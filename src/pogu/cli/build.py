@@ -1,0 +1,223 @@
+"""Edge: `build`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pogu.cli.build_view import JsonView, PlainView, QuietView, View
+from pogu.cli.context import Context
+from pogu.cli.create_body import size_bytes
+from pogu.cli.failure import ApiError, CliError, UsageError
+from pogu.cli.flags import Command, Flag, Values
+from pogu.cli.http import Reply
+from pogu.cli.wire import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["COMMANDS"]
+
+_BLOCK = 1 << 18
+_ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+_TAR_MAGIC = slice(257, 262)
+
+
+def _build(context: Context, values: Values) -> int:
+    view = _view(values)
+    parameters = _parameters(values)
+    path = values.args[0]
+    if path.startswith(("http://", "https://", "git://", "git@")):
+        raise CliError(
+            f"unable to prepare context: building from {path} is not possible",
+            hint="fetch or clone it, then build the directory",
+        )
+    if path == "-":
+        reply = _send_stream(context, parameters, _standard_input())
+    elif os.path.isdir(path):
+        reply = _send_directory(context, values, parameters, os.path.abspath(path))
+    elif os.path.exists(path):
+        reply = _send_stream(context, parameters, _file(path))
+    else:
+        raise CliError(
+            f'unable to prepare context: path "{path}" not found', hint=_near_directory(path)
+        )
+    code = view.show(reply)
+    image_file = values.text("iidfile")
+    if code == 0 and image_file:
+        with open(image_file, "w", encoding="ascii") as file:
+            file.write(view.image_id)
+    return code
+
+
+def _near_directory(path: str) -> str:
+    from pogu.cli.failure import near
+
+    parent = os.path.dirname(path) or "."
+    try:
+        close = near(os.path.basename(path), os.listdir(parent))
+    except OSError:
+        close = ""
+    return f"did you mean {close}?" if close else "the context is a directory, a tar file or -"
+
+
+def _view(values: Values) -> View:
+    progress = values.text("progress")
+    if values.flag("quiet"):
+        return QuietView()
+    if progress in ("json", "rawjson"):
+        return JsonView()
+    if progress not in ("auto", "plain", "tty"):
+        raise UsageError(f"invalid value for --progress: {progress}", hint="auto, plain or json")
+    return PlainView(colour=progress != "plain" and os.isatty(2))
+
+
+def _pairs(texts: list[str]) -> dict[str, str | None]:
+    """`A=b` is a value, `A` alone takes ours."""
+    found: dict[str, str | None] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        found[name] = value if equals else os.environ.get(name)
+    return found
+
+
+def _parameters(values: Values) -> dict[str, object]:
+    labels = {name: value or "" for name, value in _pairs(values.texts("label")).items()}
+    memory = values.text("memory")
+    return {
+        "t": values.texts("tag"),
+        "buildargs": encode(_pairs(values.texts("build-arg"))),
+        "labels": encode(labels),
+        "target": values.text("target") or None,
+        "nocache": values.flag("no-cache") or None,
+        "pull": values.flag("pull") or None,
+        "networkmode": values.text("network") or None,
+        "platform": values.text("platform") or None,
+        "memory": size_bytes(memory, "memory") if memory else None,
+        "cpushares": values.number("cpu-shares"),
+        "cpusetcpus": values.text("cpuset-cpus") or None,
+        "shmsize": size_bytes(values.text("shm-size"), "shm-size")
+        if values.text("shm-size")
+        else None,
+        "extrahosts": values.texts("add-host"),
+        "dockerfile": values.text("file") or None,
+    }
+
+
+# ---- sending the context -------------------------------------------------------------------
+
+
+def _send_directory(
+    context: Context, values: Values, parameters: dict[str, object], directory: str
+) -> Reply:
+    """Name the directory to the engine, which is on this machine; a stranger sends a tar."""
+    dockerfile = values.text("file") or "Dockerfile"
+    body = b""
+    if dockerfile == "-":
+        body = sys.stdin.buffer.read()
+        parameters["dockerfile"] = "Dockerfile"
+    else:
+        full = os.path.abspath(dockerfile) if values.text("file") else ""
+        inside = os.path.relpath(full or os.path.join(directory, dockerfile), directory)
+        if inside.startswith(".."):
+            body = _read(full)
+            parameters["dockerfile"] = os.path.basename(full)
+        else:
+            parameters["dockerfile"] = inside
+    if os.geteuid() == 0:
+        headers = {"X-Pogu-Context": directory, "Content-Type": "text/x-dockerfile"}
+        try:
+            return context.http.request("POST", "/build", parameters, body=body, headers=headers)
+        except ApiError as err:
+            if err.status != 403:
+                raise
+            context.drop()
+    return _send_tar(context, parameters, directory, body)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as err:
+        raise CliError(
+            f"unable to prepare context: unable to evaluate symlinks in Dockerfile path: lstat"
+            f" {path}: {(err.strerror or '').lower()}",
+            hint="-f names a file",
+        ) from err
+
+
+def _send_tar(
+    context: Context, parameters: dict[str, object], directory: str, dockerfile: bytes
+) -> Reply:
+    from pogu.cli.context_tar import context_tar
+
+    name = str(parameters.get("dockerfile") or "Dockerfile")
+    if dockerfile:
+        name = parameters["dockerfile"] = ".pogu-dockerfile"
+    return _send_stream(context, parameters, context_tar(directory, name, dockerfile))
+
+
+def _send_stream(context: Context, parameters: dict[str, object], stream: Iterator[bytes]) -> Reply:
+    headers = {"Content-Type": "application/x-tar"}
+    return context.http.request("POST", "/build", parameters, stream=stream, headers=headers)
+
+
+def _file(path: str) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        yield from _archive_or_dockerfile(file.fileno())
+
+
+def _standard_input() -> Iterator[bytes]:
+    yield from _archive_or_dockerfile(0)
+
+
+def _archive_or_dockerfile(fd: int) -> Iterator[bytes]:
+    """Pass an archive on; wrap a bare Dockerfile into one."""
+    head = b""
+    while len(head) < 512 and (data := os.read(fd, _BLOCK)):
+        head += data
+    if head[_TAR_MAGIC] == b"ustar" or head.startswith(_ARCHIVES):
+        yield head
+        while data := os.read(fd, _BLOCK):
+            yield data
+        return
+    while data := os.read(fd, _BLOCK):
+        head += data
+    from pogu.cli.context_tar import dockerfile_tar
+
+    yield dockerfile_tar(head)
+
+
+COMMANDS = {
+    "build": Command(
+        "build",
+        "[OPTIONS] PATH | -",
+        "Build an image from a Dockerfile",
+        _build,
+        [
+            Flag("--add-host", "list", "Add a host-to-IP mapping (host:ip)"),
+            Flag("--build-arg", "list", "Set build-time variables"),
+            Flag("--cpu-shares", "int", "CPU shares (relative weight)"),
+            Flag("--cpuset-cpus", "text", "CPUs in which to allow execution"),
+            Flag("-f, --file", "text", "Name of the Dockerfile (PATH/Dockerfile)"),
+            Flag("--force-rm", "bool", "Accepted; nothing intermediate is ever kept"),
+            Flag("--iidfile", "text", "Write the image ID to the file"),
+            Flag("--label", "list", "Set metadata for the image"),
+            Flag("-m, --memory", "text", "Memory limit of RUN"),
+            Flag("--network", "text", "Network of RUN: default, none or host"),
+            Flag("--no-cache", "bool", "Do not use the cache"),
+            Flag("--platform", "text", "Platform, as linux/amd64"),
+            Flag("--progress", "text", "Progress output: auto, plain or json", "auto"),
+            Flag("--pull", "bool", "Always look for a newer base image"),
+            Flag("-q, --quiet", "bool", "Print the image ID only"),
+            Flag("--rm", "bool", "Accepted; nothing intermediate is ever kept", True),
+            Flag("--shm-size", "text", "Size of /dev/shm"),
+            Flag("-t, --tag", "list", "Name and optionally a tag (name:tag)"),
+            Flag("--target", "text", "Stage to build"),
+        ],
+        least=1,
+        most=1,
+    )
+}

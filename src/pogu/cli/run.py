@@ -1,0 +1,192 @@
+"""Edge: `run` and `create`."""
+
+from __future__ import annotations
+
+import os
+
+from pogu.cli.context import Context
+from pogu.cli.create_body import CREATE_FLAGS, create_body
+from pogu.cli.failure import ApiError, CliError, UsageError
+from pogu.cli.flags import Command, Flag, Values
+from pogu.cli.http import Reply
+from pogu.cli.streams import DETACHED, Attachment
+from pogu.cli.terminal import is_terminal, terminal_size
+
+__all__ = ["COMMANDS", "exit_code_of", "start_exit_code"]
+
+_STREAMS = ("stdin", "stdout", "stderr")
+
+
+def _attached_streams(values: Values) -> set[str]:
+    """What `-a`, `-i` and `-d` come to."""
+    if values.flag("detach"):
+        return set()
+    named = {name.lower() for name in values.texts("attach")}
+    for name in named - set(_STREAMS):
+        raise UsageError(
+            f'invalid argument "{name}" for "-a, --attach" flag: valid streams are STDIN, STDOUT'
+            " and STDERR"
+        )
+    if named:
+        return named
+    return {"stdout", "stderr", *(["stdin"] if values.flag("interactive") else [])}
+
+
+def _run(context: Context, values: Values) -> int:
+    attach = _attached_streams(values)
+    terminal, stdin = values.flag("tty"), "stdin" in attach
+    if terminal and stdin and not is_terminal(0):
+        raise CliError(
+            "the input device is not a TTY",
+            hint="leave out -t when input comes from a pipe",
+            code=125,
+        )
+    container_id = _create(context, values, attach)
+    if not attach:
+        _start(context, container_id)
+        context.out(container_id)
+        return 0
+    attachment = Attachment(
+        context,
+        container_id,
+        terminal=terminal,
+        stdin=stdin,
+        stdout="stdout" in attach,
+        stderr="stderr" in attach,
+        detach_keys=values.text("detach-keys"),
+    )
+    condition = "removed" if values.flag("rm") else "next-exit"
+    waiting = context.connection().request(
+        "POST", f"/containers/{container_id}/wait", {"condition": condition}
+    )
+    if not terminal and values.flag("sig-proxy"):
+        attachment.proxy_signals()
+    _start(context, container_id)
+    outcome = attachment.run()
+    attachment.close()
+    return 0 if outcome == DETACHED else exit_code_of(waiting)
+
+
+def exit_code_of(waiting: Reply) -> int:
+    """Read the answer to a wait. Raises: CliError when the container could not be waited for."""
+    answer = waiting.json()
+    if not isinstance(answer, dict):
+        return 125
+    return int(str(answer.get("StatusCode", 125)))
+
+
+def _start(context: Context, container_id: str) -> None:
+    try:
+        context.request("POST", f"/containers/{container_id}/start").read()
+    except ApiError as err:
+        err.code = start_exit_code(err.engine_message)
+        raise
+
+
+def start_exit_code(message: str) -> int:
+    """Docker's: 127 when the program is missing, 126 when it cannot be executed, else 125."""
+    lowered = message.lower()
+    if "executable file not found" in lowered or "no such file or directory" in lowered:
+        return 127
+    if "permission denied" in lowered or "is a directory" in lowered:
+        return 126
+    return 125
+
+
+def _create(context: Context, values: Values, attach: set[str]) -> str:
+    """Create, pulling first where that is asked for; return the ID."""
+    cid_file = values.text("cidfile")
+    if cid_file and os.path.exists(cid_file):
+        raise CliError(
+            f"container ID file found, make sure the other container isn't running or delete"
+            f" {cid_file}",
+            code=125,
+        )
+    console = terminal_size() if values.flag("tty") else (0, 0)
+    body = create_body(values, attach=attach, console=console)
+    policy = values.text("pull")
+    if policy not in ("always", "missing", "never"):
+        raise UsageError(
+            f'invalid pull option: \'{policy}\': must be one of "always", "missing" or "never"'
+        )
+    try:
+        if policy == "always":
+            _pull(context, values)
+        container = _post(context, values, body)
+    except ApiError as err:
+        err.code = 125
+        missing = err.status == 404 and "no such image" in err.engine_message.lower()
+        if not missing or policy != "missing":
+            raise
+        container = _pull_and_post(context, values, body, err)
+    for warning in container.get("Warnings") or ():  # type: ignore[attr-defined]
+        context.error(f"WARNING: {warning}")
+    container_id = str(container["Id"])
+    if cid_file:
+        with open(cid_file, "w", encoding="ascii") as file:
+            file.write(container_id)
+    return container_id
+
+
+def _post(context: Context, values: Values, body: dict[str, object]) -> dict[str, object]:
+    parameters: dict[str, object] = {"name": values.text("name") or None}
+    if values.text("platform"):
+        parameters["platform"] = values.text("platform")
+    answer = context.post("/containers/create", parameters, body=body)
+    return answer if isinstance(answer, dict) else {}
+
+
+def _pull_and_post(
+    context: Context, values: Values, body: dict[str, object], missing: ApiError
+) -> dict[str, object]:
+    """The near miss of the missing image is the better hint when the pull fails too."""
+    context.error(f"Unable to find image '{values.args[0]}' locally")
+    try:
+        _pull(context, values)
+    except CliError as err:
+        if missing.hint.startswith("did you mean"):
+            err.hint = f"{missing.hint}\n{err.hint}"
+        err.code = 125
+        raise
+    return _post(context, values, body)
+
+
+def _pull(context: Context, values: Values) -> None:
+    from pogu.cli.pull import pull_image
+
+    pull_image(
+        context, values.args[0], platform=values.text("platform"), quiet=values.flag("quiet")
+    )
+
+
+def _create_only(context: Context, values: Values) -> int:
+    context.out(_create(context, values, _attached_streams(values)))
+    return 0
+
+
+_RUN_FLAGS = [
+    Flag("-d, --detach", "bool", "Run in the background and print the container ID"),
+    Flag("--detach-keys", "text", "Key sequence that detaches (ctrl-p,ctrl-q)"),
+    Flag("--sig-proxy", "bool", "Pass received signals on to the process", True),
+]
+
+COMMANDS = {
+    "run": Command(
+        "run",
+        "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+        "Create and run a new container from an image",
+        _run,
+        [*CREATE_FLAGS, *_RUN_FLAGS],
+        least=1,
+        stops=True,
+    ),
+    "create": Command(
+        "create",
+        "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+        "Create a new container",
+        _create_only,
+        [*CREATE_FLAGS, Flag("-d, --detach", "bool", "")],
+        least=1,
+        stops=True,
+    ),
+}

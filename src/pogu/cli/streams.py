@@ -1,0 +1,191 @@
+"""Edge: an attached container: standard input to it, its output to ours, signals passed on."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import os
+import select
+
+from pogu.cli.context import Context
+from pogu.cli.failure import ApiError, CliError
+from pogu.cli.http import Http
+from pogu.cli.terminal import RawTerminal, is_terminal, terminal_size
+
+__all__ = ["DETACHED", "Attachment", "parse_detach_keys"]
+
+DETACHED = -1
+"""What `Attachment.run` returns when the detach keys were typed."""
+
+_BLOCK = 1 << 16
+_PROXIED = (1, 2, 3, 10, 12, 13, 14, 15, 16, 18, 20, 21, 22, 23, 24, 25, 26, 27, 29, 30)
+_SIGPIPE, _SIGTSTP = 13, 20
+_DEFAULT_KEYS = "ctrl-p,ctrl-q"
+
+
+def parse_detach_keys(text: str) -> bytes:
+    """`ctrl-p,ctrl-q` → the bytes. Raises: CliError in Docker's words."""
+    keys = bytearray()
+    for word in (text or _DEFAULT_KEYS).split(","):
+        code = ord(word[5].upper()) - 64 if word.startswith("ctrl-") and len(word) == 6 else -1
+        if 0 <= code < 32:
+            keys.append(code)
+        elif len(word) == 1 and word.isascii():
+            keys += word.encode()
+        else:
+            raise CliError(
+                f"invalid detach keys: Unknown character: '{word}'",
+                hint="single letters and ctrl-<letter>: ctrl-p,ctrl-q",
+                code=125,
+            )
+    return bytes(keys)
+
+
+class Attachment:
+    """A hijacked connection to one container."""
+
+    def __init__(
+        self,
+        context: Context,
+        container_id: str,
+        *,
+        terminal: bool,
+        stdin: bool,
+        stdout: bool = True,
+        stderr: bool = True,
+        detach_keys: str = "",
+        logs: bool = False,
+    ) -> None:
+        """Attach; before a start it waits for it. Raises: ApiError, CliError."""
+        self._context = context
+        self._id = container_id
+        self._terminal = terminal
+        self._stdin = stdin
+        self._keys = parse_detach_keys(detach_keys) if terminal and stdin else b""
+        self._held = 0
+        self._frame = bytearray()
+        self._http: Http = context.connection()
+        parameters: dict[str, object] = {
+            "stream": True,
+            "stdin": stdin,
+            "stdout": stdout,
+            "stderr": stderr,
+            "logs": logs,
+        }
+        if detach_keys:
+            parameters["detachKeys"] = detach_keys
+        self._http.upgrade(f"/containers/{container_id}/attach", parameters)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def proxy_signals(self) -> None:
+        """Pass every signal that asks for something on to the container."""
+        for number in _PROXIED:
+            if number not in (_SIGPIPE, _SIGTSTP):
+                _signal.signal(number, self._pass_on)
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        connection = self._context.connection()
+        try:
+            connection.request("POST", f"/containers/{self._id}/kill", {"signal": number})
+        except (ApiError, CliError):
+            return
+        finally:
+            connection.close()
+
+    def _resize(self) -> None:
+        height, width = terminal_size()
+        if not height:
+            return
+        connection = self._context.connection()
+        try:
+            connection.request(
+                "POST", f"/containers/{self._id}/resize", {"h": height, "w": width}, check=False
+            )
+        except CliError:
+            return
+        finally:
+            connection.close()
+
+    def run(self) -> int:
+        """Pump until the output ends; DETACHED when the keys were typed."""
+        if self._terminal:
+            with RawTerminal(self._resize, raw=self._stdin and is_terminal(0)):
+                self._resize()
+                return self._pump()
+        return self._pump()
+
+    def _pump(self) -> int:
+        poll = select.poll()
+        poll.register(self._http.fileno(), select.POLLIN)
+        if self._stdin:
+            poll.register(0, select.POLLIN)
+        while True:
+            if self._http.has_buffered():
+                ready = [(self._http.fileno(), select.POLLIN)]
+            else:
+                ready = poll.poll()
+            for fd, _ in ready:
+                if fd == 0 and self._stdin:
+                    if not self._feed():
+                        poll.unregister(0)
+                        self._stdin = False
+                    if self._keys and self._held == len(self._keys):
+                        return DETACHED
+                elif fd != 0:
+                    data = self._http.receive()
+                    if not data:
+                        return 0
+                    self._print(data)
+
+    def _feed(self) -> bool:
+        """Pass on what was typed; False at its end."""
+        try:
+            data = os.read(0, _BLOCK)
+        except OSError:
+            data = b""
+        if not data:
+            self._http.half_close()
+            return False
+        if self._keys:
+            data = self._without_keys(data)
+        if data:
+            try:
+                self._http.send(data)
+            except CliError:
+                return False  # it ended: its last output is still to be read
+        return True
+
+    def _without_keys(self, data: bytes) -> bytes:
+        """Hold back what may be the beginning of the detach keys."""
+        passed = bytearray()
+        for byte in data:
+            if byte == self._keys[self._held]:
+                self._held += 1
+                if self._held == len(self._keys):
+                    break
+                continue
+            passed += self._keys[: self._held]
+            self._held = 1 if byte == self._keys[0] else 0
+            if not self._held:
+                passed.append(byte)
+        return bytes(passed)
+
+    def _print(self, data: bytes) -> None:
+        if self._terminal:
+            write_all(1, data)
+            return
+        self._frame += data
+        while len(self._frame) >= 8:
+            size = int.from_bytes(self._frame[4:8], "big")
+            if len(self._frame) < 8 + size:
+                return
+            write_all(2 if self._frame[0] == 2 else 1, bytes(self._frame[8 : 8 + size]))
+            del self._frame[: 8 + size]
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write everything. Raises: BrokenPipeError when nobody reads."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
