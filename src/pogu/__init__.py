@@ -27,4 +27,4 @@ def connect(host: str | None = None) -> DockerClient:
 
     address = engine_address(host)
     ensure_engine(address)
-    return DockerClient(base_url=address.url)
+    return DockerClient(base_url=address.url)  # type: ignore[no-untyped-call]

@@ -327,12 +327,14 @@ def _run_root_of(root: Path) -> Path:
 
 
 def _default_files(environ: Mapping[str, str]) -> list[Path]:
-    files = [SYSTEM_FILE]
+    """The user's file is left out when its directory is another user's (HOME kept by sudo)."""
     if environ.get("XDG_CONFIG_HOME", "").startswith("/"):
-        files.append(Path(environ["XDG_CONFIG_HOME"], "pogu", "config.toml"))
+        own = Path(environ["XDG_CONFIG_HOME"], "pogu", "config.toml")
     elif environ.get("HOME"):
-        files.append(Path(environ["HOME"], ".config", "pogu", "config.toml"))
-    return files
+        own = Path(environ["HOME"], ".config", "pogu", "config.toml")
+    else:
+        return [SYSTEM_FILE]
+    return [SYSTEM_FILE, own] if os.path.exists(own) else [SYSTEM_FILE]
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, object]:

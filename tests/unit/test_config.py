@@ -101,11 +101,16 @@ def test_the_later_file_wins_key_by_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "below"), [("XDG_CONFIG_HOME", "pogu"), ("HOME", ".config/pogu")]
 )
-def test_the_users_file_is_found(variable: str, below: str, tmp_path: Path) -> None:
+def test_the_users_file_wins_over_the_systems(
+    variable: str, below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "system.toml").write_text("idle_exit_s = 6\ndebug = true")
+    monkeypatch.setattr("pogu.config.SYSTEM_FILE", tmp_path / "system.toml")
     directory = tmp_path / below
     directory.mkdir(parents=True)
     (directory / "config.toml").write_text("idle_exit_s = 7")
-    assert load_config(environ={variable: str(tmp_path)}).idle_exit_s == 7
+    config = load_config(environ={variable: str(tmp_path)})
+    assert (config.idle_exit_s, config.debug) == (7, True)
 
 
 @pytest.mark.parametrize(

@@ -417,6 +417,16 @@ def test_findings_as_text() -> None:
     ]
 
 
+@pytest.fixture
+def unconfigured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide this machine's own configuration."""
+    for name in [name for name in os.environ if name.startswith("POGU_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr("pogu.config.SYSTEM_FILE", tmp_path / "none.toml")
+
+
+@pytest.mark.usefixtures("unconfigured")
 @pytest.mark.parametrize(("level", "code"), [("ok", 0), ("warning", 0), ("error", 1)])
 def test_main_ends_with_1_only_for_an_error(
     level: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -429,6 +439,7 @@ def test_main_ends_with_1_only_for_an_error(
     assert json.loads(capsys.readouterr().out)[0]["Text"] == "/data"
 
 
+@pytest.mark.usefixtures("unconfigured")
 def test_main_tells_a_wrong_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main(["--root", "/"]) == 1
     assert capsys.readouterr().err.startswith("Error: --root must be the absolute path")

@@ -23,5 +23,5 @@ def test_what_is_no_sha256_digest_is_refused(text: str) -> None:
 def test_the_chain_id_of_the_bottom_layer_is_its_diff_id() -> None:
     bottom, second = DiffId(sha256_digest(b"1")), DiffId(sha256_digest(b"2"))
     chain = chain_ids([bottom, second])
-    assert chain[0] == bottom
-    assert chain[1] == sha256_digest(f"{bottom} {second}".encode())
+    assert str(chain[0]) == bottom
+    assert str(chain[1]) == sha256_digest(f"{bottom} {second}".encode())
