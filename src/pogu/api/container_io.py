@@ -68,7 +68,7 @@ async def _live(
     try:
         while not output.done():
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if any(task is not output and task.result() == "detached" for task in done):
+            if any(task is not output and task.result() in ("detached", "gone") for task in done):
                 return
             tasks -= done
             if not tasks:
@@ -77,7 +77,10 @@ async def _live(
         for task in (output, *tasks):
             task.cancel()
         await asyncio.gather(output, *tasks, return_exceptions=True)
-        await stream.aclose()
+        if feeds and connection.vanished:
+            call.engine.containers.keep_stdin(container.id, stream)
+        else:
+            await stream.aclose()
 
 
 async def _pump_output(
@@ -101,6 +104,8 @@ async def _pump_input(stream: AttachStream, connection: Hijacked, keys: DetachKe
             await stream.write(data)
         if detached:
             return "detached"
+    if connection.vanished:
+        return "gone"
     await stream.close_stdin()
     return "closed"
 

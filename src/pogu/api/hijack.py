@@ -6,6 +6,7 @@ The client asks with `Connection: Upgrade` and `Upgrade: tcp` (answer 101) or wi
 from __future__ import annotations
 
 import asyncio
+import select
 
 from aiohttp.abc import AbstractStreamWriter
 
@@ -43,6 +44,8 @@ class Hijacked(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._ended = False
+        self.vanished = False
+        """The client closed both directions: it is gone, rather than done with its input."""
 
     def begin(self, transport: asyncio.Transport, early: bytes, early_eof: bool) -> None:
         """Start with what the client sent before it had an answer."""
@@ -61,8 +64,17 @@ class Hijacked(asyncio.Protocol):
     def eof_received(self) -> bool:
         if not self._ended:
             self._ended = True
+            self.vanished = self._is_hung_up()
             self._incoming.put_nowait(b"")
         return True
+
+    def _is_hung_up(self) -> bool:
+        found = self._transport.get_extra_info("socket") if self._transport else None
+        if found is None or found.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(found.fileno(), 0)
+        return any(state & (select.POLLHUP | select.POLLERR) for _, state in poll.poll(0))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.eof_received()

@@ -13,7 +13,7 @@ from pogu.cli.wire import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["Http", "Reply", "quote"]
 
@@ -154,6 +154,23 @@ class Http:
         if check and reply.status >= 400:
             raise reply.error()
         return reply
+
+    def begin(
+        self, method: str, path: str, parameters: dict[str, object] | None = None
+    ) -> Callable[[], Reply]:
+        """Send a request without a body; what is returned waits for the answer, as `request`."""
+        empty = "Content-Length: 0\r\n" if method in ("POST", "PUT") else ""
+        target = f"{path}{_query(parameters or {})}"
+        head = f"{method} {target} HTTP/1.1\r\nHost: pogu\r\n{empty}\r\n"
+        self.send(head.encode("utf-8", "surrogateescape"))
+
+        def answer() -> Reply:
+            reply = self._reply(head=False)
+            if reply.status >= 400:
+                raise reply.error()
+            return reply
+
+        return answer
 
     def _send_chunks(self, stream: Iterable[bytes]) -> None:
         for piece in stream:

@@ -120,7 +120,7 @@ class Launcher:
                 self.directory(record.id),
                 terminal=record.config.tty,
                 stdin=record.config.open_stdin,
-                stdin_once=record.config.stdin_once,
+                stdin_once=record.config.stdin_once and not record.config.tty,
                 log_path=self.log_path(record),
                 log_max_bytes=max_bytes * max_files,
             )

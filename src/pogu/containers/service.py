@@ -111,6 +111,7 @@ class Containers:
             conmon=conmon,
         )
         self._rotation: asyncio.Task[None] | None = None
+        self._kept: set[asyncio.Task[None]] = set()
         for name, record, state in self._rows.load():
             self._register(Entry(name, record, state))
 
@@ -132,7 +133,7 @@ class Containers:
 
     async def close(self) -> None:
         """Let go of everything; containers go on running."""
-        tasks = [self._rotation]
+        tasks = [self._rotation, *self._kept]
         for entry in self._entries.values():
             tasks += [entry.watcher, entry.restarter]
             entry.drop_process()
@@ -467,6 +468,20 @@ class Containers:
         future: asyncio.Future[AttachStream] = asyncio.get_running_loop().create_future()
         entry.attachers.append((stdin, future))
         return await future
+
+    def keep_stdin(self, name: str, stream: AttachStream) -> None:
+        """A client vanished without ending its input: the process must not see an end of file,
+        so that somebody else can attach. Holds the attachment until the container ends.
+        """
+
+        async def drain() -> None:
+            async for _ in stream:
+                pass
+            await stream.aclose()
+
+        task = asyncio.create_task(drain(), name=f"keep stdin {name[:12]}")
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
 
     async def resize(self, name: str, *, height: int, width: int) -> None:
         """Set the terminal's size. Raises: Conflict when it does not run."""
