@@ -7,6 +7,7 @@ from the table. `.dockerignore` decides what is there at all.
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import os
 import stat
@@ -21,7 +22,7 @@ from pogu.dockerfile.ignore import IgnoreRules
 from pogu.errors import InvalidParameter
 from pogu.linux.openat2 import openat2_in_root
 
-__all__ = ["Context", "FileDigests", "SourceEntry"]
+__all__ = ["Context", "FileDigests", "SourceEntry", "printable"]
 
 _MIGRATIONS = [
     """
@@ -32,6 +33,7 @@ _MIGRATIONS = [
     )
     """
 ]
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 _RACY_NS = 2_000_000_000
 """A file changed less than this ago may change again within the same time stamp."""
 
@@ -49,6 +51,11 @@ class SourceEntry:
         return stat.S_ISDIR(self.info.st_mode)
 
 
+def printable(path: str) -> str:
+    """Return a path that may be stored: bytes that are not UTF-8 are written as `\\xe9`."""
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 class FileDigests:
     """Digests of files by path and stamp; `flush` writes the new ones."""
 
@@ -60,6 +67,7 @@ class FileDigests:
 
     def load(self, root: str) -> None:
         """Read what is known below `root`, once."""
+        root = printable(root)
         if root in self._loaded:
             return
         rows = self._db.query(
@@ -72,12 +80,12 @@ class FileDigests:
     def digest(self, full: str, info: os.stat_result, fresh: dict[str, tuple[str, str]]) -> str:
         """Return the content's sha256; what was computed now goes into `fresh`."""
         stamp = f"{info.st_size} {info.st_ino} {info.st_mtime_ns} {info.st_ctime_ns}"
-        known = self._known.get(full)
+        known = self._known.get(printable(full))
         if known is not None and known[0] == stamp:
             return known[1]
         digest = _hash_file(full)
         if time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _RACY_NS:
-            fresh[full] = (stamp, digest)
+            fresh[printable(full)] = (stamp, digest)
         return digest
 
     def flush(self, fresh: dict[str, tuple[str, str]]) -> None:
@@ -138,7 +146,7 @@ class Context:
                 raise self._missing(pattern, cleaned)
             return [entry]
         found = [
-            self._entry(path, self._inside(path))
+            self._matched(path)
             for path in sorted(self._matching(parts))
             if not self.rules.ignored(path)
         ]
@@ -164,12 +172,27 @@ class Context:
     def _literal(self, path: str) -> SourceEntry | None:
         try:
             entry = self._entry(path, self._inside(path))
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as err:
+            if err.errno not in _NOT_THERE:
+                raise
             return None
         if self.rules.ignored(path):
             reachable = entry.is_directory and self.rules.may_reinclude_below(path)
             return entry if reachable else None
         return entry
+
+    def _matched(self, path: str) -> SourceEntry:
+        """A name that wildcards matched. Raises: InvalidParameter for a link to nothing."""
+        try:
+            return self._entry(path, self._inside(path))
+        except OSError as err:
+            if err.errno not in _NOT_THERE:
+                raise
+            raise InvalidParameter(
+                f"COPY failed: stat {path}: {(err.strerror or '').lower()}",
+                hint=f"{path} is a link that leads to nothing in the {self.what}; "
+                "remove it, or name it in .dockerignore",
+            ) from err
 
     def _matching(self, pattern: PathPattern) -> Iterator[str]:
         """Walk only as deep as the pattern has parts."""
@@ -178,8 +201,10 @@ class Context:
             following = []
             for directory in front:
                 try:
-                    names = os.listdir(self.root / directory)
-                except (NotADirectoryError, FileNotFoundError):
+                    names = os.listdir(self._inside(directory or "."))
+                except OSError as err:
+                    if err.errno not in _NOT_THERE:
+                        raise
                     continue
                 following += [
                     f"{directory}/{name}" if directory else name

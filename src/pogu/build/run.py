@@ -105,7 +105,7 @@ class Runner:
             resources=job.resources,
             shm_size_bytes=job.shm_size_bytes or 64 * 1024 * 1024,
         )
-        write_bundle(space.directory, workload)
+        write_bundle(space.directory, self._runtime.prepared(workload))
 
     def _write_files(self, directory: Path, job: RunJob, endpoint: Endpoint | None) -> None:
         hosts = hosts_text(

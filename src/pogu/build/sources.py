@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import shutil
 import stat
 import tempfile
 import urllib.error
@@ -20,13 +19,14 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from pogu import __version__
-from pogu.build.context import Context, FileDigests, SourceEntry
+from pogu.build.context import Context, FileDigests, SourceEntry, printable
 from pogu.build.copy import Source
 from pogu.dockerfile.expand import expand_text
 from pogu.dockerfile.instructions import Heredoc
 from pogu.errors import InvalidParameter, NotImplementedByEngine
 from pogu.storage.apply import apply_tar
 from pogu.storage.compression import is_archive
+from pogu.storage.tree import remove_tree
 
 __all__ = ["Extracted", "TemporaryFiles", "digests_of", "find_sources"]
 
@@ -60,7 +60,8 @@ def digests_of(
             entries += source.context.walk(source.entry)
         for entry in entries:
             try:
-                found[entry.path] = _digest(entry, digests, fresh, owners=owners)
+                digest = _digest(entry, digests, fresh, owners=owners)
+                found[_free_name(printable(entry.path), found)] = digest
             except OSError as err:
                 raise InvalidParameter(
                     f"COPY failed: open {entry.path}: {(err.strerror or '').lower()}",
@@ -69,6 +70,15 @@ def digests_of(
     if digests is not None:
         digests.flush(fresh)
     return found
+
+
+def _free_name(path: str, found: Mapping[str, str]) -> str:
+    """Two sources may have one path: heredocs, URLs; the digests of both count."""
+    name, count = path, 1
+    while name in found:
+        count += 1
+        name = f"{path} ({count})"
+    return name
 
 
 def _digest(
@@ -87,7 +97,7 @@ def _digest(
             return f"{words} {digests.digest(entry.full, info, fresh)}"
         return f"{words} {_hash(entry.full)}"
     if stat.S_ISLNK(info.st_mode):
-        return f"{words} {os.readlink(entry.full)}"
+        return f"{words} {printable(os.readlink(entry.full))}"
     return f"{words} {info.st_rdev}"
 
 
@@ -107,7 +117,7 @@ class TemporaryFiles:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        shutil.rmtree(self._path, ignore_errors=True)
+        remove_tree(self._path)
 
     def _directory(self) -> Path:
         self._count += 1

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pogu.linux.blocking import in_thread_to_end
 from pogu.oci.digest import ChainId
 from pogu.storage.layers import LayerDraft, LayerStore
 from pogu.storage.overlay import OverlayMount, mount_overlay, unmount
+from pogu.storage.tree import remove_tree
 
 __all__ = ["Workspace", "view", "workspace"]
 
@@ -61,7 +61,7 @@ async def workspace(
 def _clean(space: Workspace, layers: LayerStore) -> None:
     space.unmount()
     layers.discard(space.draft)
-    shutil.rmtree(space.directory, ignore_errors=True)
+    remove_tree(space.directory)
 
 
 @asynccontextmanager
@@ -83,7 +83,7 @@ async def view(paths: Paths, layers: LayerStore, top: ChainId | None) -> AsyncIt
 
 def _clean_view(directory: Path) -> None:
     unmount(directory / "rootfs")
-    shutil.rmtree(directory, ignore_errors=True)
+    remove_tree(directory)
 
 
 def sweep(paths: Paths) -> None:
@@ -92,7 +92,7 @@ def sweep(paths: Paths) -> None:
         if entry.name.startswith(("build-", "context-", "add-", "probe-")):
             unmount(Path(entry.path) / "rootfs")
             if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
+                remove_tree(Path(entry.path))
             else:
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)

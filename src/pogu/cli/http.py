@@ -174,9 +174,17 @@ class Http:
 
     def _send_chunks(self, stream: Iterable[bytes]) -> None:
         for piece in stream:
-            if piece:
-                self.send(b"%x\r\n%b\r\n" % (len(piece), piece))
-        self.send(b"0\r\n\r\n")
+            if piece and not self._sent(b"%x\r\n%b\r\n" % (len(piece), piece)):
+                return
+        self._sent(b"0\r\n\r\n")
+
+    def _sent(self, data: bytes) -> bool:
+        """False when the engine has hung up: before that it may have answered why."""
+        try:
+            self._socket.sendall(data)
+        except OSError:
+            return False
+        return True
 
     def _reply(self, *, head: bool) -> Reply:
         while True:

@@ -27,6 +27,7 @@ __all__ = [
     "labels_text",
     "local_time",
     "natural",
+    "print_lines",
     "print_rows",
     "quoted",
     "short_id",
@@ -75,6 +76,12 @@ def print_rows(
             raise CliError(str(err), hint=f"fields: {', '.join(sorted(headers))}") from err
     if text:
         context.out(text.removesuffix("\n"))
+
+
+def print_lines(context: Context, lines: Sequence[object]) -> None:
+    """Print with one write; nothing when there is nothing."""
+    if lines:
+        context.out("\n".join(map(str, lines)))
 
 
 def short_id(text: str) -> str:

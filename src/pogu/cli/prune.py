@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from pogu.cli.flags import Flag
 from pogu.cli.table import human_size
 
 TYPE_CHECKING = False
@@ -14,11 +13,7 @@ if TYPE_CHECKING:
     from pogu.cli.context import Context
     from pogu.cli.flags import Values
 
-__all__ = ["ALL", "FILTER", "FORCE", "agreed", "report"]
-
-FORCE = Flag("-f, --force", "bool", "Do not ask")
-FILTER = Flag("--filter", "list", "Only what fits, like until=24h or label=key=value")
-ALL = Flag("-a, --all", "bool", "Everything that nothing uses")
+__all__ = ["agreed", "report"]
 
 
 def agreed(context: Context, values: Values, warning: str) -> bool:

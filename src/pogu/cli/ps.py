@@ -14,6 +14,7 @@ from pogu.cli.listing import (
     label_reader,
     labels_text,
     local_time,
+    print_lines,
     print_rows,
     quoted,
     short_id,
@@ -72,8 +73,7 @@ def _ps(context: Context, values: Values) -> int:
     assert isinstance(found, list)
     full = values.flag("no-trunc")
     if quiet:
-        for one in found:
-            context.out(one["Id"] if full else short_id(one["Id"]))
+        print_lines(context, [one["Id"] if full else short_id(one["Id"]) for one in found])
         return 0
     rows = [container_row(one, full=full) for one in found]
     columns = (*COLUMNS, "Size") if size else COLUMNS

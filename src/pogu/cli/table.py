@@ -24,9 +24,11 @@ _DECIMAL_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
 
-def print_table(headers: list[str], rows: list[list[str]]) -> str:
+def print_table(
+    headers: list[str], rows: list[list[str]], *, min_width: int = _MIN_WIDTH
+) -> str:
     """Align a table whose cells are ready; ends with a new line."""
-    return _align(["\t".join(cells) for cells in [headers, *rows]])
+    return _align(["\t".join(cells) for cells in [headers, *rows]], min_width)
 
 
 def format_rows(
@@ -60,7 +62,7 @@ def _label_header(label: object) -> str:
     return str(label).rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
-def _align(texts: list[str]) -> str:
+def _align(texts: list[str], min_width: int = _MIN_WIDTH) -> str:
     """Pad cells that end in a tab to the width of their column.
 
     A column is a run of consecutive lines that have it; the text after the last tab is in none.
@@ -72,7 +74,7 @@ def _align(texts: list[str]) -> str:
             if column < len(cells) - 1:
                 run.append(cells)
                 continue
-            width = max([_MIN_WIDTH, *(len(one[column]) + _PADDING for one in run)])
+            width = max([min_width, *(len(one[column]) + _PADDING for one in run)])
             for one in run:
                 one[column] = one[column].ljust(width)
             run = []

@@ -113,7 +113,8 @@ class Launcher:
                 cgroup=self._cgroup,
                 namespace_of=self._namespace_of,
             )
-            warnings = write_bundle(self.directory(record.id), workload)
+            prepared = self._runtime.prepared(workload)
+            warnings = write_bundle(self.directory(record.id), prepared)
             max_bytes, max_files = self.log_bounds(record)
             monitored = await self._conmon.create(
                 record.id,
@@ -124,6 +125,7 @@ class Launcher:
                 log_path=self.log_path(record),
                 log_max_bytes=max_bytes * max_files,
             )
+            self._runtime.learn(workload)
         except BaseException:
             await asyncio.shield(self._abandon(record.id, connecting))
             raise

@@ -19,6 +19,7 @@ from pogu.errors import CommandFailed, NotFound, SystemFailure
 from pogu.linux.process import Completed, read_some, run
 from pogu.linux.spawn import spawn, wait_child
 from pogu.runtime.failure import runtime_failure
+from pogu.runtime.filter_cache import FilterCache
 from pogu.runtime.spec import ALL_CAPABILITIES, device_node, runtime_config, stat_device
 from pogu.runtime.user import resolve_user
 from pogu.runtime.workload import Rlimit, Workload
@@ -99,6 +100,15 @@ class OciRuntime:
     def __init__(self, binary: Path, state_root: Path) -> None:
         self.binary = binary
         self.state_root = state_root
+        self._filters = FilterCache(enabled=self.name == "crun")
+
+    def prepared(self, workload: Workload) -> Workload:
+        """Return the workload with what this runtime need not compute anew."""
+        return self._filters.apply(workload)
+
+    def learn(self, workload: Workload) -> None:
+        """Keep what the runtime computed for a container that it has just created."""
+        self._filters.learn(workload, self.state_root / workload.id)
 
     @property
     def name(self) -> str:

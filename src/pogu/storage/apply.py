@@ -124,6 +124,8 @@ class _Unpacker:
         elif entry.isdir():
             self._directory(entry, path, place)
         elif entry.issym():
+            if not entry.linkname:
+                raise BadArchive(f"invalid tar archive: the link {path} leads to nothing")
             self._create(place, lambda: os.symlink(entry.linkname, place.name, dir_fd=place.parent))
             _set_link_metadata(place, entry)
         elif entry.islnk():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class TarSink(Protocol):
 def write_layer_tar(root: Path, out: TarSink) -> int:
     """Write the directory's tar; return the bytes of its regular files."""
     writer = _LayerWriter(os.fspath(root), out)
-    writer.directory("")
+    writer.write()
     out.write(bytes(1024))
     return writer.size_bytes
 
@@ -62,16 +62,27 @@ class _LayerWriter:
         self._links: dict[tuple[int, int], str] = {}
         self.size_bytes = 0
 
-    def directory(self, relative: str) -> None:
-        """Write what is in a directory, depth first, names in byte order."""
+    def write(self) -> None:
+        """Write everything, depth first, names in byte order; trees may be deeper than a stack."""
+        levels = [self._directory("")]
+        while levels:
+            for child, path in levels[-1]:
+                self._entry(child, path)
+                if child.is_dir(follow_symlinks=False):
+                    levels.append(self._directory(path))
+                    break
+            else:
+                levels.pop()
+
+    def _directory(self, relative: str) -> Iterator[tuple[os.DirEntry[str], str]]:
+        """Return what is in a directory, after writing that it is opaque."""
         where = os.path.join(self._root, relative) if relative else self._root
         with os.scandir(where) as entries:
             children = sorted(entries, key=lambda entry: os.fsencode(entry.name))
         if relative and _is_opaque(where):
             self._header(f"{relative}/.wh..wh..opq", mode=0, type_flag=b"0")
-        for child in children:
-            path = f"{relative}/{child.name}" if relative else child.name
-            self._entry(child, path)
+        above = f"{relative}/" if relative else ""
+        return iter([(child, above + child.name) for child in children])
 
     def _entry(self, child: os.DirEntry[str], path: str) -> None:
         info = child.stat(follow_symlinks=False)
@@ -95,7 +106,6 @@ class _LayerWriter:
             self._content(full, info.st_size)
         elif stat.S_ISDIR(mode):
             self._known(path + "/", info, b"5", xattrs=xattrs)
-            self.directory(path)
         elif stat.S_ISLNK(mode):
             self._known(path, info, b"2", link=os.readlink(full), xattrs=xattrs)
         elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):

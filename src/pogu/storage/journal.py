@@ -10,6 +10,7 @@ keeps its diff ID. It is written while the tar is read, so that memory does not 
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,7 @@ class JournalWriter:
     def content(self, path: str, offset: int, size: int) -> int:
         """Append a reference; return its number."""
         self._end_raw()
-        self._append(b"C", self._encode((path, offset, size)))
+        self._append(b"C", self._encode((os.fsencode(path), offset, size)))
         self._contents.append(Content(path, offset, size))
         return len(self._contents) - 1
 
@@ -105,7 +106,8 @@ def read_journal(path: Path) -> Iterator[bytes | Content]:
         if kind == b"R":
             yield payload
             continue
-        content = Content(*msgspec.msgpack.decode(payload, type=tuple[str, int, int]))
+        path, offset, size = msgspec.msgpack.decode(payload, type=tuple[bytes | str, int, int])
+        content = Content(os.fsdecode(path), offset, size)
         yield replaced.get(number, content)
         number += 1
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import sqlite3
 import tempfile
 import threading
@@ -30,6 +29,7 @@ from pogu.storage.apply import apply_tar, no_space
 from pogu.storage.diff import TarSink, write_journaled_tar, write_layer_tar
 from pogu.storage.journal import read_journal
 from pogu.storage.overlay import unmount
+from pogu.storage.tree import remove_tree
 
 __all__ = ["Layer", "LayerDraft", "LayerStore"]
 
@@ -136,7 +136,7 @@ class LayerStore:
 
     def discard(self, draft: LayerDraft) -> None:
         """Remove a draft. Idempotent. Slow."""
-        shutil.rmtree(draft.path, ignore_errors=True)
+        remove_tree(draft.path)
 
     def commit(self, draft: LayerDraft, *, parent: ChainId | None) -> Layer:
         """Compute the diff ID of `draft.diff`, make it a layer over `parent`, durable. Slow.
@@ -179,7 +179,7 @@ class LayerStore:
         own_id = chain_id(parent, diff_id)
         if own_id in self._layers:
             return self._layers[own_id]
-        shutil.rmtree(draft.work, ignore_errors=True)
+        remove_tree(draft.work)
         syncfs(draft.path)
         short_id = own_id.removeprefix("sha256:")[:12]
         layer = Layer(
@@ -241,7 +241,7 @@ class LayerStore:
         doomed = Path(tempfile.mkdtemp(dir=self._paths.tmp, prefix="removed-"))
         with contextlib.suppress(FileNotFoundError):
             directory.rename(doomed / "layer")
-        shutil.rmtree(doomed, ignore_errors=True)
+        remove_tree(doomed)
 
     def sweep(self) -> None:
         """At start: remove what no row names and rows whose directory is gone. Slow."""
@@ -292,6 +292,6 @@ class _HashSink:
 def _remove_leftover(path: Path) -> None:
     if path.is_dir():
         unmount(path)
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
     else:
         path.unlink(missing_ok=True)

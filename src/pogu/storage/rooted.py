@@ -85,20 +85,33 @@ class RootedTree:
                 ) from err
             if err.errno != errno.ENOENT:
                 raise
-            self._make_parent(directory)
+            self._make_parents(directory)
             fd = self.open_directory(directory)
         real = os.readlink(f"/proc/self/fd/{fd}")[len(self._root_path) :].lstrip("/")
         self._open[directory] = Place(fd, "", real)
         return self._open[directory]
 
-    def _make_parent(self, directory: str) -> None:
-        place = self.place(directory)
+    def _make_parents(self, directory: str) -> None:
+        """From the top down, without recursion: a path may have two thousand parts."""
+        missing = []
+        while directory and not self._is_there(directory):
+            missing.append(directory)
+            directory = posixpath.dirname(directory)
+        for path in reversed(missing):
+            place = self.place(path)
+            try:
+                os.mkdir(place.name, 0o755, dir_fd=place.parent)
+            except FileExistsError as err:
+                raise BadArchive(
+                    f"invalid tar archive: {path} is a broken link, yet holds entries"
+                ) from err
+
+    def _is_there(self, directory: str) -> bool:
         try:
-            os.mkdir(place.name, 0o755, dir_fd=place.parent)
-        except FileExistsError as err:
-            raise BadArchive(
-                f"invalid tar archive: {directory} is a broken link, yet holds entries"
-            ) from err
+            os.close(self.open_directory(directory))
+        except FileNotFoundError:
+            return False
+        return True
 
     def remove(self, place: Place, on_file: Callable[[Place, os.stat_result], None]) -> None:
         """Remove what stands at `place`, whole; `on_file` sees every regular file before."""

@@ -38,6 +38,8 @@ def archive_errors() -> Iterator[None]:
         raise BadArchive(
             f"invalid tar archive: {err}", hint="is it a tar file, and complete?"
         ) from err
+    except RecursionError as err:
+        raise BadArchive("invalid tar archive: its directories nest too deep") from err
     except (lzma.LZMAError, zlib.error) as err:
         raise BadArchive(f"invalid compressed archive: {err}", hint=_CUT_SHORT) from err
     except OSError as err:
