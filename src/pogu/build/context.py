@@ -145,11 +145,8 @@ class Context:
             if entry is None:
                 raise self._missing(pattern, cleaned)
             return [entry]
-        found = [
-            self._matched(path)
-            for path in sorted(self._matching(parts))
-            if not self.rules.ignored(path)
-        ]
+        matched = sorted(self._matching(parts))
+        found = [entry for path in matched if (entry := self._matched(path)) is not None]
         if not found:
             raise self._missing(pattern, cleaned)
         return found
@@ -176,16 +173,26 @@ class Context:
             if err.errno not in _NOT_THERE:
                 raise
             return None
-        if self.rules.ignored(path):
-            reachable = entry.is_directory and self.rules.may_reinclude_below(path)
-            return entry if reachable else None
-        return entry
+        return entry if not self.rules.ignored(path) or self._has_exception(entry) else None
 
-    def _matched(self, path: str) -> SourceEntry:
-        """A name that wildcards matched. Raises: InvalidParameter for a link to nothing."""
+    def _has_exception(self, entry: SourceEntry) -> bool:
+        """An ignored directory is there when something in it is."""
+        reachable = entry.is_directory and self.rules.may_reinclude_below(entry.path)
+        return reachable and next(self.walk(entry), None) is not None
+
+    def _matched(self, path: str) -> SourceEntry | None:
+        """A name that wildcards matched; None for what is ignored.
+
+        Raises: InvalidParameter for a link to nothing.
+        """
+        if self.rules.ignored(path) and not self.rules.may_reinclude_below(path):
+            return None
         try:
-            return self._entry(path, self._inside(path))
+            entry = self._entry(path, self._inside(path))
+            return entry if not self.rules.ignored(path) or self._has_exception(entry) else None
         except OSError as err:
+            if self.rules.ignored(path):
+                return None
             if err.errno not in _NOT_THERE:
                 raise
             raise InvalidParameter(

@@ -24,7 +24,7 @@ from pogu.storage.tarstream import BadArchive
 __all__ = ["CopyJob", "Source", "copy_into", "make_directory"]
 
 _CHUNK = 1 << 20
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_MOST_LINKS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,19 @@ class _Copier:
             destination = posixpath.join(destination, source.name)
         else:
             self._directory(posixpath.dirname(destination) or ".", None)
+            destination = self._followed(destination)
         self._entry(destination, source.entry)
+
+    def _followed(self, path: str) -> str:
+        """Where a link that stands at the destination itself leads, inside the root."""
+        for _ in range(_MOST_LINKS):
+            place = self._tree.place(path)
+            try:
+                target = os.readlink(place.name, dir_fd=place.parent)
+            except OSError:
+                return path
+            path = posixpath.join("/", place.real, target).strip("/")
+        raise InvalidParameter(f"COPY failed: too many links at {self._job.destination}")
 
     def make_directory(self, path: str) -> None:
         self._directory(path, None)
@@ -131,17 +143,27 @@ class _Copier:
             return False
         return True
 
-    def _directory(self, path: str, info: os.stat_result | None) -> None:
-        """Make a directory and its missing parents; one that is there keeps what it is."""
-        if path in ("", ".") or self._is_directory(path):
+    def _directory(
+        self, path: str, info: os.stat_result | None, *, overwrite: bool = False
+    ) -> None:
+        """Make a directory and its missing parents; one that is there keeps what it is, unless
+        the source has one of the same path below its top (`overwrite`).
+        """
+        if path in ("", "."):
             return
-        self._directory(posixpath.dirname(path), None)
-        place = self._tree.place(path)
-        try:
-            os.mkdir(place.name, 0o755, dir_fd=place.parent)
-        except FileExistsError as err:
-            raise NotADirectoryError(errno.ENOTDIR, "not a directory", f"/{path}") from err
-        fd = os.open(place.name, _DIRECTORY, dir_fd=place.parent)
+        if not self._is_directory(path):
+            self._directory(posixpath.dirname(path), None)
+            place = self._tree.place(path)
+            try:
+                os.mkdir(place.name, 0o755, dir_fd=place.parent)
+            except FileExistsError as err:
+                raise NotADirectoryError(errno.ENOTDIR, "not a directory", f"/{path}") from err
+        elif not overwrite:
+            return
+        self._set_directory(path, info)
+
+    def _set_directory(self, path: str, info: os.stat_result | None) -> None:
+        fd = self._tree.open_directory(path)
         try:
             owner = self._job.owner or ((info.st_uid, info.st_gid) if info else (0, 0))
             os.fchown(fd, *owner)
@@ -156,7 +178,7 @@ class _Copier:
     def _entry(self, path: str, entry: SourceEntry) -> None:
         info = entry.info
         if stat.S_ISDIR(info.st_mode):
-            self._directory(path, info)
+            self._directory(path, info, overwrite=True)
             return
         if stat.S_ISSOCK(info.st_mode):
             return  # as tar leaves them out

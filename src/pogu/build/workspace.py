@@ -52,7 +52,8 @@ async def workspace(
     space = Workspace(id=own_id, directory=directory, rootfs=rootfs, draft=draft)
     try:
         lower = layers.lower_directories(parent)
-        mount_overlay(OverlayMount(lower=lower, upper=draft.diff, work=draft.work), rootfs)
+        overlay = OverlayMount(lower=lower, upper=draft.diff, work=draft.work, volatile=True)
+        mount_overlay(overlay, rootfs)
         yield space
     finally:
         await asyncio.shield(in_thread_to_end(_clean, space, layers))

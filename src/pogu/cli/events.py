@@ -6,12 +6,13 @@ import time
 
 from pogu.cli.context import Context
 from pogu.cli.flags import Command, Flag, Values
-from pogu.cli.inspect import encode_unescaped, template_function
+from pogu.cli.inspect import encode_unescaped
 from pogu.cli.listing import FILTER, filters
 from pogu.cli.moment import unix_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Json = dict[str, Any]
@@ -25,15 +26,20 @@ def _events(context: Context, values: Values) -> int:
         "until": unix_time(values.text("until"), "until") or None,
         "filters": filters(values.texts("filter")),
     }
-    template = values.text("format")
-    show = event_text
-    if template in ("json", "{{json .}}"):
-        show = encode_unescaped
-    elif template:
-        show = template_function(template)
+    show = _shower(values.text("format"))
     for event in context.request("GET", "/events", parameters).objects():
         context.out(show(event))
     return 0
+
+
+def _shower(template: str) -> Callable[[Json], str]:
+    if not template:
+        return event_text
+    if template in ("json", "{{json .}}"):
+        return encode_unescaped
+    from pogu.cli.go_view import template_function
+
+    return template_function(template)
 
 
 def event_text(event: Json) -> str:

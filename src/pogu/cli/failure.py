@@ -16,10 +16,10 @@ class CliError(Exception):
 
 
 class UsageError(CliError):
-    """The command line cannot be understood (125, as Docker's)."""
+    """The command line cannot be understood (125, as Docker's; 1 for a wrong count of words)."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint, code=125)
+    def __init__(self, message: str, *, hint: str = "", code: int = 125) -> None:
+        super().__init__(message, hint=hint, code=code)
 
 
 class ApiError(CliError):

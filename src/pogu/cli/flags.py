@@ -236,6 +236,7 @@ def _check_count(command: Command, args: list[str]) -> None:
     raise UsageError(
         f"'pogu {command.name}' {words}",
         hint=f"Usage:  pogu {command.name} {command.usage}   ({_see(command)})",
+        code=1,
     )
 
 

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["COMMANDS", "FORMAT", "go_view", "indented", "inspect_objects", "template_function"]
+__all__ = ["COMMANDS", "FORMAT", "encode_unescaped", "indented", "inspect_objects", "of_kind"]
 
 FORMAT = Flag("-f, --format", "text", "json, or a Go template for each object")
 
@@ -24,39 +24,6 @@ _PATHS = {
     "network": "/networks/{}",
     "volume": "/volumes/{}",
 }
-_BAD_TEMPLATE = 64
-_GO_NAMES = {
-    "Id": "ID",
-    "ApiVersion": "APIVersion",
-    "Dns": "DNS",
-    "DnsOptions": "DNSOptions",
-    "DnsSearch": "DNSSearch",
-    "HostIp": "HostIP",
-    "CpuCount": "CPUCount",
-    "CpuPercent": "CPUPercent",
-    "CpuPeriod": "CPUPeriod",
-    "CpuQuota": "CPUQuota",
-    "CpuRealtimePeriod": "CPURealtimePeriod",
-    "CpuRealtimeRuntime": "CPURealtimeRuntime",
-    "CpuShares": "CPUShares",
-    "NanoCpus": "NanoCPUs",
-    "status": "Status",
-    "from": "From",
-    "scope": "Scope",
-    "time": "Time",
-    "timeNano": "TimeNano",
-}
-_LISTS = frozenset(
-    "Args Binds BlkioDeviceReadBps BlkioDeviceReadIOps BlkioDeviceWriteBps BlkioDeviceWriteIOps"
-    " BlkioWeightDevice CapAdd CapDrop Cmd Config DeviceCgroupRules DeviceRequests Devices Dns"
-    " DnsOptions DnsSearch Entrypoint Env ExecIDs ExtraHosts GroupAdd Layers Links MaskedPaths"
-    " Mounts OnBuild ReadonlyPaths RepoDigests RepoTags SecurityOpt Shell Ulimits VolumesFrom"
-    " Aliases DNSNames".split()
-)
-_MAPS = frozenset(
-    "Annotations Containers DriverOpts ExposedPorts Labels LogOpts Networks Options PortBindings"
-    " Ports StorageOpt Sysctls Tmpfs Volumes".split()
-)
 
 
 def indented(value: object, indent: str = "\n") -> str:
@@ -73,50 +40,15 @@ def indented(value: object, indent: str = "\n") -> str:
     return encode(value)
 
 
-def go_view(value: object, *, nulls: bool = False) -> object:
-    """Return a copy that has Docker's Go names (`.ID`) beside those of its JSON (`.Id`).
-
-    `nulls`: lists and maps that are null become empty, because Go prints these as `[]`.
-    """
-    if isinstance(value, list):
-        return [go_view(one, nulls=nulls) for one in value]
-    if not isinstance(value, dict):
-        return value
-    view = {key: go_view(item, nulls=nulls) for key, item in value.items()}
-    if nulls:
-        view |= {key: [] for key in view.keys() & _LISTS if view[key] is None}
-        view |= {key: {} for key in view.keys() & _MAPS if view[key] is None}
-    return view | {_GO_NAMES[key]: view[key] for key in value if key in _GO_NAMES}
-
-
-def template_function(template: str) -> Callable[[object], str]:
-    """Compile a template for objects of the API. Raises: CliError, also from the function."""
-    from pogu.cli.template import TemplateError, compile
-
-    try:
-        execute = compile("{{json .}}" if template == "json" else template, strict=True)
-    except TemplateError as err:
-        raise CliError(str(err), code=_BAD_TEMPLATE) from err
-
-    def run(value: object) -> str:
-        try:
-            return execute(value if "json" in template else go_view(value, nulls=True))
-        except TemplateError as err:
-            if "json" in template:
-                try:
-                    return execute(go_view(value))
-                except TemplateError:
-                    pass
-            raise CliError(str(err)) from err
-
-    return run
-
-
 def inspect_objects(
     context: Context, names: Sequence[str], template: str, find: Callable[[str], object]
 ) -> int:
     """Print every object that `find` returns, then say what failed."""
-    execute = template_function(template) if template not in ("", "json") else None
+    execute = None
+    if template not in ("", "json"):
+        from pogu.cli.go_view import template_function
+
+        execute = template_function(template)
     found: list[object] = []
     lines: list[str] = []
     failures: list[CliError] = []

@@ -1,4 +1,4 @@
-"""Format: what list commands share: --filter, --format, -q, and texts cut and quoted as Docker's."""
+"""Format: what list commands share: --filter, --format, and texts cut and quoted as Docker's."""
 
 from __future__ import annotations
 
@@ -148,11 +148,11 @@ def local_time(unix: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(unix))
 
 
-def natural(text: str) -> list[tuple[int, str]]:
+def natural(text: object) -> list[tuple[int, str]]:
     """Return a key that sorts numbers inside texts by their value."""
     parts: list[tuple[int, str]] = []
     number = ""
-    for char in text:
+    for char in str(text):
         if char.isdecimal():
             number += char
             continue

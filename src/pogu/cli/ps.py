@@ -54,12 +54,10 @@ _MOUNT_WIDTH = 15
 def _ps(context: Context, values: Values) -> int:
     template, quiet = values.text("format"), values.flag("quiet")
     if template and quiet:
-        context.error(
-            "WARNING: Ignoring custom format, because both --format and --quiet are set."
-        )
+        context.error("WARNING: Ignoring custom format, because both --format and --quiet are set.")
     size = values.flag("size")
     if not quiet and "size" not in values.given:
-        size = ".Size" in template
+        size = ".Size" in template or "{{json .}}" in template
     last = values.number("last") or -1
     if values.flag("latest") and last == -1:
         last = 1

@@ -24,9 +24,7 @@ _DECIMAL_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
 
-def print_table(
-    headers: list[str], rows: list[list[str]], *, min_width: int = _MIN_WIDTH
-) -> str:
+def print_table(headers: list[str], rows: list[list[str]], *, min_width: int = _MIN_WIDTH) -> str:
     """Align a table whose cells are ready; ends with a new line."""
     return _align(["\t".join(cells) for cells in [headers, *rows]], min_width)
 

@@ -23,6 +23,7 @@ __all__ = ["LogRecord", "read_log", "remove_log", "rotate_if_larger"]
 _BLOCK = 1 << 20
 _POLL_S = 0.05
 _FULL_LINE = re.compile(rb"^\S+ std(?:out|err) F ", re.MULTILINE)
+_TAG = re.compile(rb"^\S+ (std(?:out|err)) ([PF]) ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +148,16 @@ class _Chain:
             except FileNotFoundError:
                 inodes.append(0)
         if self._inode not in inodes:
-            return files[0] if inodes[0] else None
+            return self._newer(files)
         at = inodes.index(self._inode) + 1
         return files[at] if at < len(files) and inodes[at] else None
+
+    def _newer(self, files: list[Path]) -> Path | None:
+        """Our file is gone: the oldest one that was written to after it, else the newest."""
+        ours = os.fstat(self._fd).st_mtime_ns
+        present = [path for path in files if path.exists()]
+        later = [path for path in present if path.stat().st_mtime_ns >= ours]
+        return next(iter(later or present[-1:]), None)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -159,8 +167,9 @@ class _Chain:
 
 def _start_of_tail(log_path: Path, lines: int) -> tuple[Path, int, int]:
     """Find where the last `lines` lines begin: (file, offset, lines to skip from there)."""
-    wanted = lines + 1  # one more: a partial may stand before the first
     files = [path for path in _files(log_path) if path.exists()]
+    # One more: a partial may stand before the first.
+    wanted = max(0, lines - _unfinished(files)) + 1
     for path in reversed(files):
         size = path.stat().st_size
         span = 1 << 16
@@ -174,13 +183,23 @@ def _start_of_tail(log_path: Path, lines: int) -> tuple[Path, int, int]:
                     offset, text = offset + cut, text[cut:]
                 count = len(_FULL_LINE.findall(text))
                 if count >= wanted:
-                    return path, offset, count - lines
+                    return path, offset, count - wanted + 1
                 if span >= size:
                     break
                 span *= 4
         wanted -= count
-    first = files[0] if files else log_path
-    return first, 0, max(0, lines + 1 - wanted - lines)
+    return (files[0] if files else log_path), 0, 0
+
+
+def _unfinished(files: list[Path]) -> int:
+    """How many streams end without a line end: each counts as a line."""
+    for path in reversed(files):
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - (1 << 16)))
+            tags = dict(_TAG.findall(file.read()))
+        if tags:
+            return sum(tag == b"P" for tag in tags.values())
+    return 0
 
 
 async def read_log(
@@ -217,7 +236,8 @@ async def read_log(
                 yield record
             await asyncio.sleep(0)
         for record in parser.finish():
-            if tail != 0 and record.time_ns >= since_ns:
+            in_time = since_ns <= record.time_ns and not 0 < until_ns < record.time_ns
+            if tail != 0 and in_time:
                 yield record
     finally:
         chain.close()

@@ -97,7 +97,8 @@ def _resolve_docker(profile: Json, capabilities: frozenset[str]) -> Json:
     arch = _GOARCH.get(platform.machine(), platform.machine())
     calls: list[Json] = []
     syscalls = profile.get("syscalls") or []
-    assert isinstance(syscalls, list)
+    if not isinstance(syscalls, list):
+        raise TypeError("syscalls is no list")
     for rule in syscalls:
         includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
         if not set(includes.get("caps") or ()) <= capabilities:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Collection, Mapping
 
 import msgspec
@@ -40,6 +41,7 @@ _MASKED = (
     *("/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"),
 )
 _READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_DEVICE_RULE = re.compile(r"([abc]) ([0-9]{1,10}|\*):([0-9]{1,10}|\*) ([rwm]{1,3})")
 _NAMESPACES = (("pid", "pid"), ("ipc", "ipc"), ("uts", "uts"), ("network", "network"))
 
 
@@ -59,10 +61,8 @@ def capability_set(
     if privileged:
         chosen = set(ALL_CAPABILITIES)
     else:
-        chosen = set(ALL_CAPABILITIES if "ALL" in added else DEFAULT_CAPABILITIES)
-        chosen = (set() if "ALL" in dropped else chosen - dropped) | (added - {"ALL"})
-        if "ALL" in added and "ALL" not in dropped:
-            chosen -= dropped
+        kept = set() if "ALL" in dropped else set(DEFAULT_CAPABILITIES) - dropped
+        chosen = set(ALL_CAPABILITIES) - dropped if "ALL" in added else kept | added
     return tuple(name for name in ALL_CAPABILITIES if name in chosen and name in bounding)
 
 
@@ -336,10 +336,10 @@ def _rule(kind: str, major: int | None, minor: int | None, access: str) -> Json:
 
 def _parsed_rule(text: str) -> Json:
     """`c 1:3 rwm`, with `*` for any. Raises: InvalidParameter."""
-    parts = text.replace(":", " ").split()
-    if len(parts) != 4 or parts[0] not in "abc" or not set(parts[3]) <= set("rwm"):
+    match = _DEVICE_RULE.fullmatch(text)
+    if not match:
         raise InvalidParameter(
             f"invalid device cgroup rule format: '{text}'", hint="for example 'c 42:* rwm'"
         )
-    major, minor = (None if part == "*" else int(part) for part in parts[1:3])
-    return _rule(parts[0], major, minor, parts[3])
+    major, minor = (None if part == "*" else int(part) for part in match.group(2, 3))
+    return _rule(match[1], major, minor, match[4])

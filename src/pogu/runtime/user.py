@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,9 @@ def _table(rootfs: Path, path: str, number_at: int) -> Iterator[list[str]]:
         finally:
             os.close(root_fd)
     except OSError:
+        return
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)  # an image may put a device or a directory there
         return
     with os.fdopen(fd, encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:

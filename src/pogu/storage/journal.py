@@ -106,7 +106,7 @@ def read_journal(path: Path) -> Iterator[bytes | Content]:
         if kind == b"R":
             yield payload
             continue
-        path, offset, size = msgspec.msgpack.decode(payload, type=tuple[bytes | str, int, int])
+        path, offset, size = msgspec.msgpack.decode(payload)
         content = Content(os.fsdecode(path), offset, size)
         yield replaced.get(number, content)
         number += 1

@@ -23,6 +23,8 @@ class OverlayMount:
     lower: tuple[Path, ...]
     upper: Path | None = None
     work: Path | None = None
+    volatile: bool = False
+    """fsync inside does nothing: for what is synced as a whole later, or thrown away."""
 
 
 def mount_overlay(mount: OverlayMount, target: Path) -> None:
@@ -59,6 +61,8 @@ def _new_api_options(mount: OverlayMount, lower: tuple[Path, ...]) -> list[tuple
     if mount.upper is not None:
         options += [("upperdir", str(mount.upper)), ("workdir", str(mount.work))]
         options += _OPTIONS
+        if mount.volatile:
+            options.append(("volatile", None))
     return options
 
 
@@ -73,6 +77,7 @@ def _mount_by_program(mount: OverlayMount, lower: tuple[Path, ...], target: Path
     if mount.upper is not None:
         words += [f"upperdir={mount.upper}", f"workdir={mount.work}"]
         words += [f"{key}={value}" for key, value in _OPTIONS]
+        words += ["volatile"] if mount.volatile else []
     done = subprocess.run(
         ["mount", "-t", "overlay", "overlay", "-o", ",".join(words), str(target)],
         cwd=base,

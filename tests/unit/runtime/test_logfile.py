@@ -1,0 +1,273 @@
+"""Container logs: what conmon wrote comes back whole, whatever rotation does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from tests.builders import k8s_line
+
+from pogu.runtime.logfile import LogRecord, read_log, remove_log, rotate_if_larger
+
+START_NS = 1_767_323_040 * 10**9
+"""2026-01-02 03:04:00 UTC."""
+
+
+@pytest.fixture
+def log_path(tmp_path: Path) -> Path:
+    return tmp_path / "ctr.log"
+
+
+def append(path: Path, *lines: bytes) -> None:
+    """Write as conmon does: the file is opened by name and appended to."""
+    with path.open("ab") as file:
+        file.write(b"".join(lines))
+
+
+def numbered(first: int, last: int) -> list[bytes]:
+    return [k8s_line(str(number), second=number) for number in range(first, last + 1)]
+
+
+def expected(first: int, last: int) -> list[bytes]:
+    return [f"{number}\n".encode() for number in range(first, last + 1)]
+
+
+async def texts(path: Path, **options: int) -> list[bytes]:
+    return [record.data async for record in read_log(path, **options)]  # type: ignore[arg-type]
+
+
+class Follower:
+    """Reads a log in a task of its own, as `logs -f` does."""
+
+    def __init__(self, path: Path, *, tail: int | None = None) -> None:
+        self.read: list[bytes] = []
+        self.ended = asyncio.Event()
+        self._task = asyncio.create_task(self._follow(path, tail))
+
+    async def _follow(self, path: Path, tail: int | None) -> None:
+        async for record in read_log(path, follow=True, tail=tail, ended=self.ended):
+            self.read.append(record.data)
+
+    async def has_read(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.read) < count:
+                await asyncio.sleep(0.001)
+
+    async def finish(self) -> list[bytes]:
+        self.ended.set()
+        await asyncio.wait_for(self._task, 5)
+        return self.read
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pogu.runtime.logfile._POLL_S", 0.001)
+
+
+async def test_a_line_keeps_its_stream_time_and_bytes(log_path: Path) -> None:
+    data = bytes(range(256)).replace(b"\n", b"")
+    append(log_path, k8s_line(data, second=7, stream="stderr"))
+    records = [record async for record in read_log(log_path)]
+    assert records == [LogRecord(stream=2, time_ns=START_NS + 7 * 10**9, data=data + b"\n")]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "time_ns"),
+    [
+        ("2026-01-02T03:04:00.123456789+00:00", START_NS + 123456789),
+        ("2026-01-02T12:04:00.000000001+09:00", START_NS + 1),
+        ("2026-01-01T21:34:00.000000000-05:30", START_NS),
+        ("2026-01-02T03:04:00Z", START_NS),
+        ("yesterday", 0),
+    ],
+)
+async def test_a_time_is_read_with_zone_and_fraction(
+    log_path: Path, stamp: str, time_ns: int
+) -> None:
+    append(log_path, f"{stamp} stdout F x\n".encode())
+    assert [record.time_ns async for record in read_log(log_path)] == [time_ns]
+
+
+async def test_partial_lines_are_joined_within_their_stream(log_path: Path) -> None:
+    append(
+        log_path,
+        k8s_line("one ", second=1, tag="P"),
+        k8s_line("err", second=2, stream="stderr"),
+        k8s_line("line", second=3),
+    )
+    records = [record async for record in read_log(log_path)]
+    assert [record.data for record in records] == [b"err\n", b"one line\n"]
+    assert records[1].time_ns == START_NS + 10**9
+
+
+async def test_a_partial_line_goes_on_in_the_next_file(log_path: Path) -> None:
+    append(log_path.with_name("ctr.log.1"), k8s_line("one ", tag="P"))
+    append(log_path, k8s_line("line"))
+    assert await texts(log_path) == [b"one line\n"]
+
+
+async def test_an_end_without_a_line_end_gets_none(log_path: Path) -> None:
+    append(log_path, k8s_line("prompt> ", tag="P"))
+    assert await texts(log_path) == [b"prompt> "]
+
+
+async def test_a_torn_line_is_left_out(log_path: Path) -> None:
+    append(log_path, b"2026-01-02T03:0\n", b"\n", k8s_line("whole"), b"2026-01-02T03:04:05 stdo")
+    assert await texts(log_path) == [b"whole\n"]
+
+
+async def test_no_log_is_an_empty_log(log_path: Path) -> None:
+    assert await texts(log_path) == []
+    assert await texts(log_path, tail=3) == []
+
+
+async def test_files_are_read_oldest_first(log_path: Path) -> None:
+    for number, file in enumerate(["ctr.log.10", "ctr.log.2", "ctr.log.1", "ctr.log"]):
+        append(log_path.with_name(file), k8s_line(str(number)))
+    append(log_path.with_name("ctr.log.tmp"), k8s_line("conmon's own"))
+    assert await texts(log_path) == expected(0, 3)
+
+
+@pytest.mark.parametrize("tail", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100])
+async def test_the_tail_reaches_over_files(log_path: Path, tail: int) -> None:
+    append(log_path.with_name("ctr.log.2"), *numbered(1, 4))
+    append(log_path.with_name("ctr.log.1"), *numbered(5, 6))
+    append(log_path, *numbered(7, 8))
+    assert await texts(log_path, tail=tail) == expected(1, 8)[8 - min(tail, 8) :]
+
+
+@pytest.mark.parametrize("tail", [1, 10, 2000])
+async def test_the_tail_of_a_long_file_is_exact(log_path: Path, tail: int) -> None:
+    filler = "x" * 100
+    append(log_path, *(k8s_line(f"{number} {filler}") for number in range(3000)))
+    assert [line.split()[0] for line in await texts(log_path, tail=tail)] == [
+        str(number).encode() for number in range(3000 - tail, 3000)
+    ]
+
+
+async def test_the_first_line_of_a_tail_is_whole(log_path: Path) -> None:
+    append(log_path, k8s_line("first"), k8s_line("a" * 50_000, tag="P"), k8s_line("b" * 50_000))
+    append(log_path, k8s_line("last"))
+    assert await texts(log_path, tail=2) == [b"a" * 50_000 + b"b" * 50_000 + b"\n", b"last\n"]
+
+
+async def test_an_unfinished_line_counts_in_the_tail(log_path: Path) -> None:
+    append(log_path, *numbered(1, 3), k8s_line("prompt> ", tag="P"))
+    assert await texts(log_path, tail=1) == [b"prompt> "]
+    assert await texts(log_path, tail=2) == [b"3\n", b"prompt> "]
+    assert await texts(log_path, tail=0) == []
+
+
+async def test_since_and_until_bound_the_lines(log_path: Path) -> None:
+    append(log_path, *numbered(1, 9))
+    since, until = START_NS + 3 * 10**9, START_NS + 5 * 10**9
+    assert await texts(log_path, since_ns=since, until_ns=until) == expected(3, 5)
+
+
+async def test_until_holds_for_an_unfinished_line(log_path: Path) -> None:
+    append(log_path, k8s_line("1", second=1), k8s_line("late", second=9, tag="P"))
+    assert await texts(log_path, until_ns=START_NS + 5 * 10**9) == expected(1, 1)
+
+
+async def test_since_holds_within_the_tail(log_path: Path) -> None:
+    append(log_path, *numbered(1, 9))
+    assert await texts(log_path, since_ns=START_NS + 8 * 10**9, tail=5) == expected(8, 9)
+
+
+async def test_following_ends_with_the_container_after_its_last_line(log_path: Path) -> None:
+    append(log_path, *numbered(1, 2))
+    follower = Follower(log_path)
+    await follower.has_read(2)
+    append(log_path, *numbered(3, 4))
+    assert await follower.finish() == expected(1, 4)
+
+
+async def test_following_begins_before_there_is_a_log(log_path: Path) -> None:
+    follower = Follower(log_path, tail=0)
+    await asyncio.sleep(0)
+    append(log_path, *numbered(1, 1))
+    await follower.has_read(1)
+    assert await follower.finish() == expected(1, 1)
+
+
+async def test_no_line_is_lost_when_a_followed_log_is_rotated(log_path: Path) -> None:
+    append(log_path, *numbered(1, 5))
+    follower = Follower(log_path)
+    await follower.has_read(5)
+    with log_path.open("ab", buffering=0) as held_by_conmon:
+        assert rotate_if_larger(log_path, max_bytes=10, max_files=3)
+        held_by_conmon.write(b"".join(numbered(6, 7)))
+    await follower.has_read(7)
+    append(log_path, *numbered(8, 9))
+    await follower.has_read(9)
+    assert await follower.finish() == expected(1, 9)
+
+
+async def test_no_line_is_lost_when_rotation_outruns_the_reader(log_path: Path) -> None:
+    append(log_path, *numbered(1, 3))
+    follower = Follower(log_path)
+    await follower.has_read(3)
+    for first in (4, 7, 10):
+        append(log_path, *numbered(first, first + 2))
+        rotate_if_larger(log_path, max_bytes=10, max_files=5)
+    append(log_path, *numbered(13, 15))
+    await follower.has_read(15)
+    assert await follower.finish() == expected(1, 15)
+
+
+async def test_a_reader_whose_file_is_gone_goes_on_with_the_oldest(log_path: Path) -> None:
+    append(log_path, *numbered(1, 3))
+    follower = Follower(log_path)
+    await follower.has_read(3)
+    for first in (4, 7, 10, 13):
+        rotate_if_larger(log_path, max_bytes=10, max_files=3)
+        append(log_path, *numbered(first, first + 2))
+        os.utime(log_path, (2_000_000_000 + first, 2_000_000_000 + first))
+    await follower.has_read(12)
+    assert await follower.finish() == expected(1, 3) + expected(7, 15)
+
+
+async def test_nothing_is_told_twice_when_conmon_itself_began_the_file_anew(
+    log_path: Path,
+) -> None:
+    append(log_path.with_name("ctr.log.1"), *numbered(1, 3))
+    os.utime(log_path.with_name("ctr.log.1"), (1_000_000_000, 1_000_000_000))
+    append(log_path, *numbered(4, 6))
+    follower = Follower(log_path)
+    await follower.has_read(6)
+    fresh = log_path.with_name("ctr.log.tmp")
+    append(fresh, *numbered(7, 9))
+    os.utime(fresh, (2_000_000_000, 2_000_000_000))
+    fresh.rename(log_path)
+    await follower.has_read(9)
+    assert await follower.finish() == expected(1, 9)
+
+
+def test_a_log_within_its_bounds_is_not_rotated(log_path: Path) -> None:
+    append(log_path, b"12345")
+    assert not rotate_if_larger(log_path, max_bytes=5, max_files=3)
+    assert not rotate_if_larger(log_path.with_name("none"), max_bytes=5, max_files=3)
+    assert log_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("max_files", "kept"),
+    [(1, {}), (2, {"ctr.log.1": b"9"}), (4, {f"ctr.log.{n}": b"%d" % (10 - n) for n in (1, 2, 3)})],
+)
+def test_rotation_keeps_so_many_files(
+    log_path: Path, max_files: int, kept: dict[str, bytes]
+) -> None:
+    for number in range(10):
+        log_path.write_bytes(b"%d" % number)
+        assert rotate_if_larger(log_path, max_bytes=0, max_files=max_files)
+    assert {path.name: path.read_bytes() for path in log_path.parent.iterdir()} == kept
+
+
+def test_removal_takes_every_file_and_may_be_repeated(log_path: Path) -> None:
+    for name in ("ctr.log", "ctr.log.1", "ctr.log.7"):
+        append(log_path.with_name(name), b"x")
+    for _ in range(2):
+        remove_log(log_path)
+        assert list(log_path.parent.iterdir()) == []
