@@ -115,4 +115,4 @@ def an_engine(directory: Path) -> Iterator[EngineProcess]:
     finally:
         engine.clean()
     mounts = Path("/proc/self/mountinfo").read_text()
-    assert str(directory) not in mounts, "mounts were left"
+    assert f"{directory}/" not in mounts, "mounts were left"

@@ -115,8 +115,6 @@ def test_multi_stage_copies_from_an_earlier_stage(docker: DockerCli, tmp_path: P
         COPY --from=made /out /out
         COPY --from=0 /out /again"""
     docker.ok("build", "-t", "multi", a_context(tmp_path, text))
-    said = docker.sh("cat /out /again; test ! -e /not-taken && echo clean", "--entrypoint", "")
-    assert said != ""
     shown = docker.run("multi", "sh", "-c", "cat /out /again; ls /not-taken 2>/dev/null || echo no")
     assert shown == "built\nbuilt\nno"
 
@@ -130,7 +128,7 @@ def test_target_builds_only_that_stage(docker: DockerCli, tmp_path: Path) -> Non
 def test_missing_target_is_refused(docker: DockerCli, tmp_path: Path) -> None:
     context = a_context(tmp_path, "FROM busybox AS one\n")
     said = docker.refused("build", "--target", "two", context)
-    assert "failed to reach build target two in Dockerfile" in said
+    assert 'target stage "two" could not be found' in said
 
 
 def test_file_may_be_named_and_may_lie_outside_of_the_context(
@@ -277,9 +275,9 @@ def test_volume_of_the_image_becomes_a_mount_with_its_content(
 ) -> None:
     text = "FROM busybox\nRUN mkdir /data && echo kept > /data/f\nVOLUME /data\n"
     docker.ok("build", "-t", "volume", a_context(tmp_path, text))
-    docker.ok("create", "--name", "v", "volume", "cat", "/data/f")
-    assert docker.ok("start", "-a", "v") == "kept"
-    (mount,) = docker.inspect("v")["Mounts"]
+    docker.ok("create", "--name", "vol", "volume", "cat", "/data/f")
+    assert docker.ok("start", "-a", "vol") == "kept"
+    (mount,) = docker.inspect("vol")["Mounts"]
     assert (mount["Type"], mount["Destination"]) == ("volume", "/data")
 
 
@@ -287,9 +285,9 @@ def test_stop_signal_of_the_image_stops_it(docker: DockerCli, tmp_path: Path) ->
     text = "FROM busybox\nSTOPSIGNAL SIGUSR1\n"
     text += "CMD trap 'exit 9' USR1; echo ready; while :; do sleep 0.05; done\n"
     docker.ok("build", "-t", "usr1", a_context(tmp_path, text))
-    docker.ok("run", "-d", "--name", "s", "usr1")
-    docker.ok("stop", "s")
-    assert docker.show("{{.State.ExitCode}}", "s") == "9"
+    docker.ok("run", "-d", "--name", "sig", "usr1")
+    docker.ok("stop", "sig")
+    assert docker.show("{{.State.ExitCode}}", "sig") == "9"
 
 
 def test_history_shows_each_step(docker: DockerCli, tmp_path: Path) -> None:

@@ -54,10 +54,10 @@ def test_a_name_in_use_says_by_whom(engine: EngineProcess) -> None:
 def test_a_port_in_use_says_by_which_process(engine: EngineProcess) -> None:
     with socket.create_server(("0.0.0.0", 0)) as listener:
         port = listener.getsockname()[1]
-        said = engine.refused("run", "--name", "p", "-p", f"{port}:80", "busybox", code=125)
+        said = engine.refused("run", "--name", "taker", "-p", f"{port}:80", "busybox", code=125)
     assert "port is already allocated" in said or "address already in use" in said
     assert "pid" in said
-    engine.ok("rm", "p")
+    engine.ok("rm", "taker")
 
 
 def test_a_port_in_use_says_by_which_container(engine: EngineProcess) -> None:
@@ -75,7 +75,7 @@ def test_a_port_in_use_says_by_which_container(engine: EngineProcess) -> None:
         (["no-such-program"], 127, "executable file not found"),
         (["/etc/passwd"], 126, "permission denied"),
         (["sh", "-c", "exit 7"], 7, ""),
-        (["sh", "-c", "kill -9 $$"], 137, ""),
+        (["sh", "-c", "sleep 100 & kill -9 $!; wait $!"], 137, ""),
     ],
 )
 def test_exit_codes_are_dockers(

@@ -25,8 +25,10 @@ from pogu.build.events import (
     StepOutput,
     StepStarted,
     Tagged,
+    Triggered,
     Warned,
 )
+from pogu.build.run import RunFailed
 from pogu.build.service import BuildRequest
 from pogu.errors import EngineError, InvalidParameter, NotImplementedByEngine
 from pogu.images.image import short_id
@@ -52,6 +54,8 @@ async def build(call: Call) -> StreamResponse:
                 await _run(call, lines, unpacked, None)
             finally:
                 await in_thread(shutil.rmtree, unpacked, ignore_errors=True)
+    except RunFailed as err:
+        return await lines.fail(err, code=err.exit_code)
     except EngineError as err:
         return await lines.fail(err)
     return await lines.end()
@@ -157,6 +161,9 @@ def _lines(event: BuildEvent) -> list[dict[str, object]]:
                 image_id=event.image_id,
             )
             return [{"stream": f" ---> {short_id(event.image_id)}\n", "pogu": ours}]
+        case Triggered():
+            plural = "s" if event.count > 1 else ""
+            return [{"stream": f"# Executing {event.count} build trigger{plural}\n"}]
         case Warned():
             said = f"[Warning] {event.text}\n"
             return [{"stream": said, "pogu": _fields(event, "warning", text=event.text)}]

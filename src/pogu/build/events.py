@@ -14,6 +14,7 @@ __all__ = [
     "StepOutput",
     "StepStarted",
     "Tagged",
+    "Triggered",
     "Warned",
 ]
 
@@ -56,6 +57,13 @@ class StepDone(BuildEvent):
 
     image_id: Digest
     duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Triggered(BuildEvent):
+    """`count` ONBUILD instructions of the base run next."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

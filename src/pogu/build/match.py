@@ -8,7 +8,7 @@ from pogu.errors import InvalidParameter
 
 __all__ = ["PathPattern"]
 
-_CLASS = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]", re.DOTALL)
+_CLASS = re.compile(r"\[(\^?+)((?:\\.|[^\]\\])+)\]", re.DOTALL)
 _MEMBER = re.compile(r"\\(.)|(.)", re.DOTALL)
 
 

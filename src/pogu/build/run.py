@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pogu.build.workspace import Workspace, workspace
 from pogu.config import Config
+from pogu.errors import InvalidParameter
 from pogu.linux.blocking import in_thread, in_thread_to_end
 from pogu.network.files import hosts_text, resolv_conf_text
 from pogu.network.service import Endpoint, Networks
@@ -20,7 +21,7 @@ from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
 from pogu.runtime.workload import BindMount, Resources, Workload
 from pogu.storage.layers import Layer, LayerStore
 
-__all__ = ["RunJob", "Runner"]
+__all__ = ["RunFailed", "RunJob", "Runner"]
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOUNT_POINTS = (
@@ -47,6 +48,14 @@ class RunJob:
     resources: Resources
     shm_size_bytes: int
     extra_hosts: Sequence[str]
+
+
+class RunFailed(InvalidParameter):
+    """The command of a RUN ended with `exit_code`, which the docker CLI ends with too."""
+
+    def __init__(self, message: str, *, exit_code: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
 
 
 class Runner:

@@ -16,9 +16,16 @@ from typing import Protocol
 from pogu.build.cache import BuildCache, CacheRecord, StepInputs, miss_reason
 from pogu.build.context import Context, FileDigests
 from pogu.build.copy import CopyJob, Source, copy_into, make_directory
-from pogu.build.events import BuildEvent, StepCached, StepDone, StepOutput, StepStarted
+from pogu.build.events import (
+    BuildEvent,
+    StepCached,
+    StepDone,
+    StepOutput,
+    StepStarted,
+    Triggered,
+)
 from pogu.build.graph import Plan, find_stage
-from pogu.build.run import RunJob, Runner
+from pogu.build.run import RunFailed, RunJob, Runner
 from pogu.build.sources import (
     Extracted,
     TemporaryFiles,
@@ -192,6 +199,8 @@ class StageBuild:
         """ONBUILD instructions of the base run as part of FROM."""
         triggers = state.config.on_build or ()
         state = state.with_config(on_build=None)
+        if triggers:
+            await self._job.emit(Triggered(step=number, count=len(triggers)))
         for text in triggers:
             instruction = parse_instruction(text)
             if isinstance(instruction, Onbuild) or instruction.text.upper().startswith("FROM"):
@@ -369,8 +378,10 @@ class StageBuild:
         async with self._job.slots:
             code, layer = await self._job.runner.run(job, state.top_layer, output)
         if layer is None:
-            raise InvalidParameter(
-                f"The command '{text}' returned a non-zero code: {code}", hint=_code_hint(code)
+            raise RunFailed(
+                f"The command '{text}' returned a non-zero code: {code}",
+                exit_code=code,
+                hint=_code_hint(code),
             )
         return layer
 

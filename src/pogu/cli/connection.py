@@ -96,7 +96,7 @@ def connect(address: Address) -> Http:
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as err:
         if not address.startable:
             raise CliError(
-                f"Cannot connect to the engine at {address.url}. Is it running?",
+                f"Cannot connect to the Pogu engine at {address.url}. Is it running?",
                 hint="leave out -H and POGU_HOST to have it started, or run `pogu engine run`",
             ) from err
     ensure_engine(address)

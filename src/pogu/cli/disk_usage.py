@@ -140,7 +140,9 @@ def _verbose_rows(found: Json, *, full: bool) -> tuple[list[Json], list[Json], l
     images = [
         row
         for one in found.get("Images") or ()
-        for row in image_rows({**one, "RepoTags": one["RepoTags"][:1]}, full=full, digests=True)
+        for row in image_rows(
+            {**one, "RepoTags": (one.get("RepoTags") or [])[:1]}, full=full, digests=True
+        )
     ]
     containers = [
         container_row({**one, "SizeRootFs": 0}, full=full) for one in found.get("Containers") or ()

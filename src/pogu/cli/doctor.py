@@ -33,9 +33,15 @@ def _doctor(context: Context, values: Values) -> int:
 def _asked(context: Context) -> object:
     """Ask the engine; None when none answers, and none is started for this."""
     try:
-        return Http(context.address.path).request("GET", "/pogu/doctor").json()
-    except (OSError, CliError):
+        http = Http(context.address.path)
+    except OSError:
         return None
+    try:
+        return http.request("GET", "/pogu/doctor").json()
+    except CliError:
+        return None
+    finally:
+        http.close()
 
 
 def _examined(context: Context) -> object:

@@ -163,7 +163,11 @@ def _dispatch(values: Values) -> int:
     address = engine_address(
         values.text("host"), root=values.text("root"), run_root=values.text("run-root")
     )
-    return command.run(Context(address), parse(command, rest))
+    context = Context(address)
+    try:
+        return command.run(context, parse(command, rest))
+    finally:
+        context.drop()
 
 
 def _wants_help(command: Command, rest: list[str]) -> bool:

@@ -40,6 +40,8 @@ class Entry:
         self.exit_waiters: list[asyncio.Future[ExitStatus]] = []
         self.removal_waiters: list[asyncio.Future[ExitStatus]] = []
         self.kill_signal = 0
+        self.removed = False
+        """Its row is gone; only those who still hold it see it."""
         self._pidfd = -1
         if not self.active:
             self.ended.set()

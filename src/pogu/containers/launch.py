@@ -186,9 +186,17 @@ class Launcher:
                     record.id, network=mode, ports=ports, mac_address=mac
                 )
             except Conflict as err:
-                last_error = err
+                last_error = self._named(err)
         assert last_error is not None
         raise last_error
+
+    def _named(self, error: Conflict) -> Conflict:
+        """Networks know their owners by ID only: people know them by name."""
+        for word in (error.hint or "").split():
+            if len(word) == 12 and error.hint is not None:
+                with contextlib.suppress(EngineError):
+                    error.hint = error.hint.replace(word, f"{self._find(word).name} ({word})")
+        return error
 
     def _write_files(self, entry: Entry, endpoint: Endpoint | None) -> str:
         """Write hosts, hostname and resolv.conf; return the hostname."""

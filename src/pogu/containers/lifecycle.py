@@ -100,6 +100,9 @@ class Lifecycle:
         if entry.state.status in (Status.REMOVING, Status.DEAD):
             raise Conflict(f"container is marked for removal and cannot be started: {entry.id}")
         self._stop_restarting(entry)
+        self._backoff.pop(entry.id, None)
+        if entry.state.restart_count:
+            self.change(entry, restart_count=0)
         try:
             await self._run(entry)
         except EngineError as err:
@@ -179,23 +182,25 @@ class Lifecycle:
             await self._runtime.delete(entry.id, force=True)
             log.warning("container=%s: its monitor died; the container was ended", entry.id[:12])
         ran_s = self._ran_s(entry)
-        self.change(
-            entry,
-            status=Status.EXITED,
-            pid=0,
-            conmon_pid=0,
-            exit_code=137 if code is None else code,
-            error="" if code is not None else "the container's monitor (conmon) died",
-            oom_killed=oom,
-            finished_at=rfc3339(self._clock_ns()),
-        )
-        entry.drop_process()
-        await self._launcher.release(entry.id)
-        entry.ended.set()
-        if oom:
-            self.publish(entry, "oom")
-        self.publish(entry, "die", exitCode=str(entry.state.exit_code))
-        entry.tell_exit()
+        try:
+            self.change(
+                entry,
+                status=Status.EXITED,
+                pid=0,
+                conmon_pid=0,
+                exit_code=137 if code is None else code,
+                error="" if code is not None else "the container's monitor (conmon) died",
+                oom_killed=oom,
+                finished_at=rfc3339(self._clock_ns()),
+            )
+            entry.drop_process()
+            await self._launcher.release(entry.id)
+        finally:  # whatever could not be released: those who wait for the end are told
+            entry.ended.set()
+            if oom:
+                self.publish(entry, "oom")
+            self.publish(entry, "die", exitCode=str(entry.state.exit_code))
+            entry.tell_exit()
         if self.should_restart(entry):
             self.restart_later(entry, ran_s)
         elif entry.auto_remove:
@@ -234,12 +239,13 @@ class Lifecycle:
             entry.restarter = None
             try:
                 await self._run(entry)
-            except EngineError as err:
+            except (EngineError, OSError) as err:
                 log.warning("container=%s restart failed: %s", entry.id[:12], err)
-                self._failed(entry, err)
+                if entry.state.status is Status.RESTARTING:
+                    self.change(entry, status=Status.EXITED)
+                failure = err if isinstance(err, EngineError) else SystemFailure(str(err))
+                self._failed(entry, failure)
                 if self.should_restart(entry):
-                    if entry.state.status is Status.RESTARTING:
-                        self.change(entry, status=Status.EXITED)
                     self.restart_later(entry, 0)
 
     def _stop_restarting(self, entry: Entry) -> bool:
@@ -256,14 +262,15 @@ class Lifecycle:
 
     async def stop(self, entry: Entry, *, timeout_s: int | None, signal_name: str | None) -> None:
         """Raises: NotModified when it does not run."""
-        if self._stop_restarting(entry):
-            self.change(entry, stopped_by_user=True)
-            entry.tell_exit()
-            return
-        if not entry.active:
-            raise NotModified(f"container {entry.name} is already stopped")
         number = parse_signal(signal_name or entry.record.config.stop_signal or "TERM")
-        self.change(entry, stopped_by_user=True)
+        async with entry.lock:  # a restart that has begun is stopped when it runs
+            if self._stop_restarting(entry):
+                self.change(entry, stopped_by_user=True)
+                entry.tell_exit()
+                return
+            if not entry.active:
+                raise NotModified(f"container {entry.name} is already stopped")
+            self.change(entry, stopped_by_user=True)
         patience = entry.record.config.stop_timeout if timeout_s is None else timeout_s
         patience = _DEFAULT_STOP_S if patience is None else patience
         self._signal(entry, number)
@@ -308,10 +315,7 @@ class Lifecycle:
 
     async def remove(self, entry: Entry, *, volumes: bool) -> None:
         """Remove a container that does not run; the caller holds its lock. Idempotent."""
-        if (
-            entry.state.status is Status.REMOVING
-            and not self._launcher.directory(entry.id).exists()
-        ):
+        if entry.removed:
             return
         self._stop_restarting(entry)
         if entry.state.status is not Status.REMOVING:
@@ -319,6 +323,7 @@ class Lifecycle:
         await self._launcher.release(entry.id)
         trash = self._set_aside(self._launcher.directory(entry.id))
         self._rows.delete(entry.id)
+        entry.removed = True
         self._forget(entry)
         self._backoff.pop(entry.id, None)
         if volumes:
@@ -365,6 +370,7 @@ def _start_exit_code(message: str) -> int:
     lowered = message.lower()
     if "executable file not found" in lowered or "no such file or directory" in lowered:
         return 127
-    if "permission denied" in lowered or "is a directory" in lowered:
+    refusals = ("permission denied", "is a directory", "not a directory")
+    if any(words in lowered for words in refusals):
         return 126
     return 128

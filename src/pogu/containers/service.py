@@ -376,18 +376,22 @@ class Containers:
     async def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
         """Raises: Conflict when it runs and not `force`, in Docker's words."""
         entry = self._find(name)
-        if entry.active and not force:
+        while not entry.removed:
+            if entry.active:
+                await self._end_for_removal(entry, force=force)
+            async with entry.lock:
+                if not entry.active:  # a start may have been first at the lock
+                    await self._lifecycle.remove(entry, volumes=volumes)
+
+    async def _end_for_removal(self, entry: Entry, *, force: bool) -> None:
+        if not force:
             raise Conflict(
                 f'cannot remove container "{entry.name}": container is running: stop the container'
                 " before removing or force remove",
                 hint=f"pogu rm -f {entry.name}",
             )
-        if entry.active:
-            self._lifecycle.change(entry, stopped_by_user=True)
-            await self._lifecycle.kill_whole(entry)
-        async with entry.lock:
-            if self._entries.get(entry.id) is entry:
-                await self._lifecycle.remove(entry, volumes=volumes)
+        self._lifecycle.change(entry, stopped_by_user=True)
+        await self._lifecycle.kill_whole(entry)
 
     async def prune(self) -> tuple[list[str], int]:
         """Remove stopped containers; return their IDs and the bytes freed."""

@@ -204,7 +204,7 @@ class Conmon:
         try:
             said = json.loads(report)
             pid = int(said.get("pid", said.get("data", -1)))
-        except (ValueError, AttributeError):
+        except (ValueError, TypeError, AttributeError):
             said, pid = {}, -1
         if pid > 0:
             return pid

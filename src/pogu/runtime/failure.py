@@ -11,6 +11,7 @@ __all__ = ["runtime_failure"]
 
 _PREFIX = "failed to create task for container: OCI runtime create failed: "
 
+_CLIENTS_LOOK_FOR = ("permission denied", "no such file or directory", "is a directory")
 _NO_SPACE = "the disk is full: `pogu system df` shows what takes the space"
 
 
@@ -21,6 +22,8 @@ def runtime_failure(runtime: str, said: str) -> SystemFailure:
     not found in $PATH", "no such file or directory", "is a directory".
     """
     message = _last_message(said).strip() or "it ended without a word"
+    for words in _CLIENTS_LOOK_FOR:
+        message = message.replace(words.capitalize(), words)
     lowered = message.lower()
     missing = re.search(
         r'exec(?:utable file)?:? [`"\']([^`"\']+)[`"\'](?: not found|:)', message, re.IGNORECASE

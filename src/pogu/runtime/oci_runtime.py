@@ -152,7 +152,8 @@ class OciRuntime:
         words = ("delete", "--force", container_id) if force else ("delete", container_id)
         done = await self._call(*words)
         said = done.stderr.decode(errors="replace")
-        if done.exit_code != 0 and "does not exist" not in said.lower():
+        gone = "does not exist" in said.lower() or not (self.state_root / container_id).exists()
+        if done.exit_code != 0 and not gone:
             if not force:
                 await self.delete(container_id, force=True)
             else:
@@ -162,11 +163,16 @@ class OciRuntime:
         """Everything below the state directory; empty without a call when there is nothing."""
         if not any(self.state_root.iterdir()):
             return []
-        done = await run(self.argv("list", "--format", "json"))
-        return [
-            RuntimeState(id=entry["id"], status=entry["status"], pid=entry["pid"])
-            for entry in json.loads(done.stdout or b"[]") or []
-        ]
+        done = await self._call("list", "--format", "json")
+        if done.exit_code == 0:
+            return [_state(entry) for entry in json.loads(done.stdout or b"[]") or []]
+        # One that ended meanwhile makes the whole list fail: ask for each alone.
+        states = []
+        for entry in list(self.state_root.iterdir()):
+            one = await self._call("state", entry.name)
+            if one.exit_code == 0:
+                states.append(_state(json.loads(one.stdout)))
+        return states
 
     async def run_attached(
         self,
@@ -227,6 +233,12 @@ class OciRuntime:
         except (ProcessLookupError, ChildProcessError):
             pass
         await self.delete(container_id, force=True)
+
+
+def _state(entry: dict[str, object]) -> RuntimeState:
+    return RuntimeState(
+        id=str(entry["id"]), status=str(entry["status"]), pid=int(str(entry.get("pid", 0)))
+    )
 
 
 def probe_id() -> str:

@@ -173,9 +173,9 @@ class TarStream:
             self._left = _stored_size(member, stored)
             self._padding = stored - self._left
             yield member
-            self._skip_rest()
+            whole = self._skip_rest()
             vars(tar)["members"].clear()
-            member = tar.next()
+            member = tar.next() if whole else None
 
     def read_content(self, size: int) -> bytes:
         """Read content of the current entry without journaling it. Raises: BadArchive."""
@@ -186,14 +186,20 @@ class TarStream:
         self._left -= len(data)
         return data
 
-    def _skip_rest(self) -> None:
+    def _skip_rest(self) -> bool:
+        """False at the end of an archive without padding and trailer: `docker build -f` outside
+        of the context sends such ones.
+        """
         rest = self._left + self._padding
         while rest > 0:
             data = self._file.read(min(rest, _CHUNK))
-            if not data:
+            if not data and rest > self._padding:
                 raise BadArchive("invalid tar archive: unexpected EOF", hint=_CUT_SHORT)
+            if not data:
+                break
             rest -= len(data)
         self._left = self._padding = 0
+        return rest == 0
 
     def finish(self) -> str:
         """Read on to the end of the stream and return the hex digest of everything."""

@@ -115,11 +115,9 @@ def test_a_terminal_has_a_size_when_it_is_known(
     assert process.get("consoleSize") == expected
 
 
-@pytest.mark.parametrize(
-    ("data", "text"), [("ä=ö", "ä=ö"), ('q="\n', 'q="\n'), ("x=" + "y" * 9999, "x=" + "y" * 9999)]
-)
-def test_variables_survive_json(data: str, text: str) -> None:
-    assert config_of(env=(data,))["process"]["env"] == [text]
+@pytest.mark.parametrize("pair", ["ä=ö", 'q="\n', "x=" + "y" * 9999])
+def test_variables_survive_json(pair: str) -> None:
+    assert config_of(env=(pair,))["process"]["env"] == [pair]
 
 
 # ---- mounts ----------------------------------------------------------------------------------
@@ -244,7 +242,11 @@ def test_a_device_gets_a_node_and_a_rule() -> None:
     linux = config_of(devices=(null,))["linux"]
     assert [(node["path"], node["major"]) for node in linux["devices"]] == [("/dev/mine", 1)]
     assert linux["resources"]["devices"][-1] == {
-        "allow": True, "type": "c", "major": 1, "minor": 3, "access": "r",
+        "allow": True,
+        "type": "c",
+        "major": 1,
+        "minor": 3,
+        "access": "r",
     }
 
 

@@ -157,9 +157,7 @@ def test_a_directory_left_by_a_kill_before_its_row_is_replaced(
     assert os.listdir(layer.path) == ["f"]
 
 
-def test_a_layer_deeper_than_the_stack_is_made_and_removed(
-    store: LayerStore, paths: Paths
-) -> None:
+def test_a_layer_deeper_than_the_stack_is_made_and_removed(store: LayerStore, paths: Paths) -> None:
     layer = store.commit_tar(a_tar([a_file("d/" * 1800 + "f", b"x")]), parent=None)
     store.remove(layer.chain_id)
     assert os.listdir(paths.tmp) == os.listdir(paths.layers) == []
