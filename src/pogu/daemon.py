@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     root, run_root = _option(words, "--root"), _option(words, "--run-root")
     foreground = "--foreground" in words
+    os.umask(0o022)
     try:
         config = load_config(
             root=Path(root) if root else None, run_root=Path(run_root) if run_root else None
@@ -208,16 +209,24 @@ class _Daemon:
     ) -> None:
         """Stop when for `idle_exit_s` nothing ran and nobody was connected; 0 = never."""
         import asyncio
+        import ctypes
+        import math
 
-        limit = self._config.idle_exit_s
-        if limit <= 0:
-            return
+        limit = self._config.idle_exit_s or math.inf
+        libc = ctypes.CDLL(None)
+        trimmed = False
         idle_since = time.monotonic()
         while True:
             await asyncio.sleep(min(limit / 4, 5))
             if engine.busy or server.connected:
                 idle_since = time.monotonic()
-            elif time.monotonic() - idle_since >= limit:
+                trimmed = False
+                continue
+            if not trimmed:
+                # What a large import or build left free goes back to the system.
+                libc.malloc_trim(0)
+                trimmed = True
+            if time.monotonic() - idle_since >= limit:
                 log.info("nothing to do for %s s", limit)
                 stopping.set()
                 return

@@ -16,9 +16,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 
 @pytest.fixture
-def docker(
-    engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[DockerCli]:
+def docker(engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerCli]:
     """The docker CLI; containers of the test are removed behind it."""
     cli = DockerCli(engine=engine, home=tmp_path_factory.mktemp("docker-config"))
     yield cli

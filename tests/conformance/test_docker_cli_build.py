@@ -291,7 +291,7 @@ def test_stop_signal_of_the_image_stops_it(docker: DockerCli, tmp_path: Path) ->
 
 
 def test_history_shows_each_step(docker: DockerCli, tmp_path: Path) -> None:
-    text = "FROM busybox\nRUN echo 1 > /one\nENV A=b\nCMD [\"sh\"]\n"
+    text = 'FROM busybox\nRUN echo 1 > /one\nENV A=b\nCMD ["sh"]\n'
     docker.ok("build", "-t", "history", a_context(tmp_path, text))
     shown = docker.ok("history", "--no-trunc", "--format", "{{.CreatedBy}}", "history")
     assert shown.splitlines()[:3] == ['CMD ["sh"]', "ENV A=b", "RUN /bin/sh -c echo 1 > /one"]

@@ -87,7 +87,7 @@ def test_port_without_a_mapping_is_refused(docker: DockerCli) -> None:
     docker.serve("web")
     assert docker.ok("port", "web") == ""
     said = docker.refused("port", "web", "80")
-    assert "no public port '80' published for web" in said
+    assert "No public port '80' published for web" in said
 
 
 def test_ports_in_inspect_are_those_that_tools_read(docker: DockerCli) -> None:

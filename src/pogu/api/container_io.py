@@ -16,7 +16,7 @@ from pogu.api.reply import empty
 from pogu.api.route import Route
 from pogu.api.stream import MULTIPLEXED, RAW, batches, frame, open_stream, stream_type
 from pogu.api.units import rfc3339
-from pogu.containers.model import Container
+from pogu.containers.model import Container, Status
 from pogu.errors import EngineError, InvalidParameter
 from pogu.runtime.conmon import AttachStream
 from pogu.runtime.logfile import LogRecord
@@ -58,7 +58,12 @@ async def _live(
 ) -> None:
     """End when the output ends, when the client leaves, or at the detach keys."""
     feeds = call.flag("stdin") and container.record.config.open_stdin
-    stream = await call.engine.containers.attach(container.id, stdin=feeds)
+    try:
+        stream = await call.engine.containers.attach(container.id, stdin=feeds)
+    except EngineError:
+        if container.state.status is Status.RUNNING:
+            raise
+        return  # it was never started: whoever starts it is told why
     wanted = {number for number, name in ((1, "stdout"), (2, "stderr")) if call.flag(name)}
     terminal = container.record.config.tty
     output = asyncio.create_task(_pump_output(stream, connection, wanted, terminal=terminal))
@@ -150,12 +155,17 @@ async def _pieces(
 
 
 async def wait(call: Call) -> StreamResponse:
-    """Subscribe, send the headers (the client starts the container then), answer at the end."""
-    exit_of = call.engine.containers.wait(call.name, call.text("condition") or "not-running")
+    """Subscribe, send the headers (the client starts the container then), answer at the end.
+
+    A start that fails is told to who starts; to `docker run`, which waits too, an error here would
+    be a second one.
+    """
+    condition = call.text("condition") or "not-running"
+    exit_of = call.engine.containers.wait(call.name, condition)
     response = await open_stream(call)
     status = await exit_of
     answer: dict[str, object] = {"StatusCode": status.exit_code}
-    if status.error:
+    if status.error and condition == "not-running":
         answer["Error"] = {"Message": status.error}
     await response.write(msgspec.json.encode(answer) + b"\n")
     return response

@@ -24,6 +24,9 @@ from pogu.storage.tarstream import BadArchive
 __all__ = ["CopyJob", "Source", "copy_into", "make_directory"]
 
 _CHUNK = 1 << 20
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_NOT_AT_CREATION = 0o7000 | 0o022
+"""Mode bits that open(2) does not set by itself: special ones, and those of the engine's umask."""
 _MOST_LINKS = 40
 
 
@@ -104,6 +107,8 @@ class _Copier:
         self._tree = tree
         self._job = job
         self._times: list[tuple[str, os.stat_result]] = []
+        self._last_real = "\0"
+        self._last_owner = (-1, -1)
 
     def copy(self, source: Source, *, to_directory: bool) -> None:
         """Copy one source: a directory's contents, or a file under its name."""
@@ -183,10 +188,11 @@ class _Copier:
         if stat.S_ISSOCK(info.st_mode):
             return  # as tar leaves them out
         place = self._tree.place(path)
-        self._make_room(place, path)
         if stat.S_ISREG(info.st_mode):
-            self._regular(place, entry)
-        elif stat.S_ISLNK(info.st_mode):
+            self._regular(place, path, entry)
+            return
+        self._make_room(place, path)
+        if stat.S_ISLNK(info.st_mode):
             os.symlink(os.readlink(entry.full), place.name, dir_fd=place.parent)
             owner = self._job.owner or (info.st_uid, info.st_gid)
             os.chown(place.name, *owner, dir_fd=place.parent, follow_symlinks=False)
@@ -206,24 +212,39 @@ class _Copier:
             raise IsADirectoryError(errno.EISDIR, "is a directory", f"/{path}")
         os.unlink(place.name, dir_fd=place.parent)
 
-    def _regular(self, place: Place, entry: SourceEntry) -> None:
+    def _regular(self, place: Place, path: str, entry: SourceEntry) -> None:
+        """Every call counts: there may be a hundred thousand files."""
         info = entry.info
         source = os.open(entry.full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            target = os.open(place.name, flags, 0o600, dir_fd=place.parent)
+            owner = self._job.owner or (info.st_uid, info.st_gid)
+            mode = stat.S_IMODE(info.st_mode) if self._job.mode is None else self._job.mode
+            made_as = 0o600 if mode & _NOT_AT_CREATION else mode
+            try:
+                target = os.open(place.name, _NEW_FILE, made_as, dir_fd=place.parent)
+            except FileExistsError:
+                self._make_room(place, path)
+                target = os.open(place.name, _NEW_FILE, made_as, dir_fd=place.parent)
             try:
                 _copy_content(source, target, info.st_size)
-                owner = self._job.owner or (info.st_uid, info.st_gid)
-                os.fchown(target, *owner)
-                mode = stat.S_IMODE(info.st_mode) if self._job.mode is None else self._job.mode
-                os.fchmod(target, mode)
+                if owner != self._created_as(place):
+                    os.fchown(target, *owner)
+                if made_as != mode:
+                    os.fchmod(target, mode)
                 _copy_xattrs(source, target)
                 os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
             finally:
                 os.close(target)
         finally:
             os.close(source)
+
+    def _created_as(self, place: Place) -> tuple[int, int]:
+        """The owner of what is made in a directory: ours, or the group of a setgid one."""
+        if place.real != self._last_real:
+            info = os.fstat(place.parent)
+            group = info.st_gid if info.st_mode & stat.S_ISGID else os.getegid()
+            self._last_real, self._last_owner = place.real, (os.geteuid(), group)
+        return self._last_owner
 
     def finish(self) -> None:
         """Times of directories last: every file in them has changed them."""

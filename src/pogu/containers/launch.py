@@ -18,7 +18,7 @@ from pogu.containers.model import ContainerRecord, MountPoint
 from pogu.containers.ports import choices, ports_to_publish
 from pogu.containers.validate import log_bounds, network_mode
 from pogu.containers.workload import container_workload
-from pogu.errors import Conflict, EngineError, NotFound
+from pogu.errors import Conflict, EngineError, InvalidParameter
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup import CgroupSetup
 from pogu.linux.openat2 import openat2_in_root
@@ -270,7 +270,7 @@ def _read(path: str | Path) -> str:
 
 def missing_bind(mount: MountPoint) -> EngineError:
     """The error for `--mount type=bind` of a path that is not there."""
-    return NotFound(
+    return InvalidParameter(
         f'invalid mount config for type "bind": bind source path does not exist: {mount.source}',
         hint="make the directory first; -v makes it by itself",
     )

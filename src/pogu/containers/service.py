@@ -20,7 +20,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -222,14 +222,15 @@ class Containers:
     ) -> tuple[Container, list[str]]:
         """Make a container and return it with warnings. Generates a name when None.
 
-        Raises: NotFound("No such image: …"); Conflict when the name is in use, naming its owner
-        in Docker's words; InvalidParameter.
+        Raises: NotFound("No such image: …") and for nothing else, because clients pull then;
+        Conflict when the name is in use, naming its owner in Docker's words; InvalidParameter.
         """
         warnings = check_request(request)
+        request = self._with_ids(request)
         warnings += resources_of(request.host_config, self._cgroup)[1]
         image = self._images.resolve(request.image)
         config = merge_config(request, image.config.config)
-        if network_mode(request.host_config) not in ("host", "none"):
+        with _no_pull():
             self._check_network(network_mode(request.host_config))
         own_name = self._free_name(name)
         container_id = secrets.token_hex(32)
@@ -238,7 +239,8 @@ class Containers:
             config = msgspec.structs.replace(config, hostname=container_id[:12])
         made: list[str] = []
         try:
-            mounts = self._make_mounts(config, request, made)
+            with _no_pull():
+                mounts = self._make_mounts(config, request, made)
             record = self._record(container_id, image, request, config, mounts)
             self._launcher.make_directory(container_id)
             self._rows.insert(own_name, record, ContainerState())
@@ -255,8 +257,20 @@ class Containers:
     def _check_network(self, mode: str) -> None:
         if mode.startswith("container:"):
             self._find(mode.removeprefix("container:"))
-        else:
+        elif mode not in ("host", "none"):
             self._networks.resolve(mode)
+
+    def _with_ids(self, request: CreateRequest) -> CreateRequest:
+        """Name joined containers by their ID: they may be renamed."""
+        host = request.host_config
+        ids = {}
+        for field in ("network_mode", "pid_mode", "ipc_mode"):
+            kind, colon, name = getattr(host, field).partition(":")
+            if kind == "container" and colon:
+                with contextlib.suppress(NotFound):
+                    ids[field] = f"container:{self._find(name).id}"
+        host = msgspec.structs.replace(host, **ids)
+        return msgspec.structs.replace(request, host_config=host)
 
     def _free_name(self, name: str | None) -> str:
         if name is None:
@@ -528,6 +542,15 @@ async def _of_streams(
     async for record in records:
         if record.stream in wanted:
             yield record
+
+
+@contextlib.contextmanager
+def _no_pull() -> Iterator[None]:
+    """The docker CLI pulls the image and tries again when a create answers 404."""
+    try:
+        yield
+    except NotFound as err:
+        raise InvalidParameter(err.message, hint=err.hint) from err
 
 
 def _bind_or_tmpfs(mount: WantedMount) -> MountPoint:

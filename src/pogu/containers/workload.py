@@ -58,7 +58,7 @@ def _possible(
     lost = "Limitation discarded."
     warnings: list[str] = []
     have = cgroup.controllers
-    if "memory" not in have and limits.memory_limit_bytes:
+    if "memory" not in have and (limits.memory_limit_bytes or limits.memory_reservation_bytes):
         warnings.append(f"Your kernel does not support memory limit capabilities. {lost}")
         limits = replace(
             limits, memory_limit_bytes=0, memory_swap_bytes=0, memory_reservation_bytes=0

@@ -22,6 +22,8 @@ def runtime_failure(runtime: str, said: str) -> SystemFailure:
     not found in $PATH", "no such file or directory", "is a directory".
     """
     message = _last_message(said).strip() or "it ended without a word"
+    if message == "open executable: Operation not permitted":
+        message = "open executable: is a directory"  # what crun says of one
     for words in _CLIENTS_LOOK_FOR:
         message = message.replace(words.capitalize(), words)
     lowered = message.lower()
@@ -36,6 +38,8 @@ def runtime_failure(runtime: str, said: str) -> SystemFailure:
         hint = f"the image has no {program or 'such program'}: look at its PATH and spelling"
     elif "no such file or directory" in lowered and program:
         hint = "the program, its interpreter (#! line) or its loader is not in the image"
+    elif "is a directory" in lowered:
+        hint = "name a program in it"
     elif "permission denied" in lowered:
         hint = "the file is not executable: chmod +x, or name its interpreter"
     elif "exec format error" in lowered:

@@ -166,9 +166,8 @@ def _mounts(workload: Workload) -> list[BindMount]:
         _special("/dev/shm", "tmpfs", shm, source="shm"),
     ]
     if workload.ipc == "host":
-        defaults[5:] = [
-            BindMount(destination=path, source=path) for path in ("/dev/mqueue", "/dev/shm")
-        ]
+        # A new mqueue mount shows the namespace's queues; not every host has one to bind.
+        defaults[-1] = BindMount(destination="/dev/shm", source="/dev/shm")
     own = {mount.destination for mount in workload.mounts}
     return [mount for mount in defaults if mount.destination not in own] + list(workload.mounts)
 

@@ -34,7 +34,7 @@ def mount_overlay(mount: OverlayMount, target: Path) -> None:
     """
     lower = mount.lower or (_empty_beside(target),)
     if mount.upper is None and len(lower) == 1:
-        lower = (*lower, _empty_beside(target))
+        lower = (*lower, _empty_beside(target, "empty-below"))
     try:
         try:
             kernel.fs_mount("overlay", _new_api_options(mount, lower), target)
@@ -49,9 +49,9 @@ def mount_overlay(mount: OverlayMount, target: Path) -> None:
         ) from err
 
 
-def _empty_beside(target: Path) -> Path:
-    """Return an empty directory to stand as the missing lower layer."""
-    empty = target.parent / "empty"
+def _empty_beside(target: Path, name: str = "empty") -> Path:
+    """Return an empty directory to stand as a missing lower layer; overlayfs takes each once."""
+    empty = target.parent / name
     empty.mkdir(exist_ok=True)
     return empty
 

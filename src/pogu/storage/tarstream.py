@@ -187,13 +187,13 @@ class TarStream:
         return data
 
     def _skip_rest(self) -> bool:
-        """False at the end of an archive without padding and trailer: `docker build -f` outside
-        of the context sends such ones.
+        """False at the end of an archive that lacks its last padding and the trailer: the docker
+        CLI sends such ones when the Dockerfile lies outside of the context.
         """
         rest = self._left + self._padding
         while rest > 0:
             data = self._file.read(min(rest, _CHUNK))
-            if not data and rest > self._padding:
+            if not data and rest != self._padding:
                 raise BadArchive("invalid tar archive: unexpected EOF", hint=_CUT_SHORT)
             if not data:
                 break

@@ -127,7 +127,7 @@ async def test_a_name_wins_over_a_prefix(here: Here) -> None:
 @pytest.mark.parametrize(
     ("wanted", "said", "hint"),
     [
-        ("wbe", "No such image: wbe:latest", "did you mean web"),
+        ("wweb", "No such image: wweb:latest", "did you mean web"),
         ("web:2", "No such image: web:2", "here is web:1"),
         ("quite-different", "No such image: quite-different:latest", "`pogu images`"),
         ("0" * 64, "No such image: 000", "`pogu images -a`"),
@@ -272,7 +272,8 @@ async def test_an_import_without_a_message_says_where_from(here: Here) -> None:
 async def test_a_broken_import_leaves_nothing(here: Here) -> None:
     with pytest.raises(BadArchive):
         await here.images.import_tar(io.BytesIO(b"no tar"), reference=parse_reference("a"))
-    assert here.images.all() == here.layers.all() == []
+    assert here.images.all() == []
+    assert here.layers.all() == []
     assert list(here.paths.tmp.iterdir()) == []
 
 
@@ -282,7 +283,8 @@ async def test_a_broken_import_leaves_nothing(here: Here) -> None:
 async def test_the_last_name_takes_the_image_and_its_layers_with_it(here: Here) -> None:
     image = await here.image("a")
     assert await here.removed("a") == ["a:latest", image.id]
-    assert here.images.all() == here.layers.all() == []
+    assert here.images.all() == []
+    assert here.layers.all() == []
 
 
 async def test_one_of_two_names_is_only_a_name(here: Here) -> None:
@@ -420,7 +422,7 @@ async def test_prune_takes_dangling_images_and_counts_their_bytes(here: Here) ->
     await here.image("named")
     dangling = await here.image(text="12345")
     lines, freed = await here.images.prune()
-    assert [line.deleted for line in lines if line.deleted][0] == dangling.id
+    assert next(line.deleted for line in lines if line.deleted) == dangling.id
     assert freed == 5
     assert here.names() == {"named:latest"}
 

@@ -70,7 +70,7 @@ async def test_the_version_is_the_third_word(tmp_path: Path, said: str, version:
 
 async def test_a_failed_start_is_told_in_dockers_words(tmp_path: Path) -> None:
     runtime = a_runtime(tmp_path, stderr='exec: "x": permission denied\n', exit_code=1)
-    with pytest.raises(EngineError, match="OCI runtime create failed: crun: .*permission denied"):
+    with pytest.raises(EngineError, match="permission denied: unknown"):
         await runtime.start("c")
 
 
@@ -151,7 +151,8 @@ async def test_a_step_gives_its_output_and_code(tmp_path: Path, body: str, expec
 
 async def test_a_step_that_cannot_start_says_why(tmp_path: Path) -> None:
     said = json.dumps({"level": "error", "msg": "no such luck"})
-    runtime = a_runtime(tmp_path, body=f"echo '{said}' > {tmp_path}/runtime.log", exit_code=1)
+    body = f"""case "$*" in *delete*) exit 0;; esac; echo '{said}' > {tmp_path}/runtime.log"""
+    runtime = a_runtime(tmp_path, body=body, exit_code=1)
     with pytest.raises(EngineError, match="no such luck"):
         await runtime.run_attached("c", tmp_path, Output())
     assert words_of(runtime)[-1] == ["delete", "--force", "c"]

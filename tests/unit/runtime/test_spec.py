@@ -149,7 +149,7 @@ def test_an_own_mount_takes_the_place_of_a_default() -> None:
 
 def test_the_hosts_ipc_comes_with_its_files() -> None:
     assert mount_at("/dev/shm", ipc="host")["source"] == "/dev/shm"
-    assert mount_at("/dev/mqueue", ipc="host")["type"] == "bind"
+    assert mount_at("/dev/mqueue", ipc="host")["type"] == "mqueue"
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_an_empty_directory_is_a_tar_of_two_empty_blocks(tmp_path: Path) -> None
 def test_a_tree_deeper_than_the_stack_is_written(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
-    apply_tar(a_tar([a_directory("d/" * depth) for depth in range(1, 1200)]), tmp_path / "in")
+    apply_tar(a_tar([a_directory("d/" * 1199)]), tmp_path / "in")
     apply_tar(io.BytesIO(tar_of(tmp_path / "in")), tmp_path / "out")
     assert os.path.isdir(tmp_path / "out" / ("d/" * 1199))
     remove_tree(tmp_path)  # pytest itself could not

@@ -38,7 +38,8 @@ def test_a_layer_is_named_by_its_tar_and_what_is_below(store: LayerStore) -> Non
     tar = a_layer_tar()
     below = store.commit_tar(tar, parent=None)
     above = store.commit_tar(a_layer_tar("y"), parent=below.chain_id)
-    assert below.chain_id == below.diff_id == f"sha256:{hashlib.sha256(tar.getvalue()).hexdigest()}"
+    assert str(below.chain_id) == below.diff_id
+    assert below.diff_id == f"sha256:{hashlib.sha256(tar.getvalue()).hexdigest()}"
     assert above.chain_id == chain_id(below.chain_id, above.diff_id)
     assert store.chain(above.chain_id) == [below, above]
     assert store.lower_directories(above.chain_id) == (above.path, below.path)
@@ -87,13 +88,15 @@ def test_an_unpacked_tar_is_written_again_byte_for_byte(store: LayerStore) -> No
 def test_a_tar_other_than_expected_leaves_nothing(store: LayerStore, paths: Paths) -> None:
     with pytest.raises(DataLoss, match="layer verification failed"):
         store.commit_tar(a_layer_tar(), parent=None, expected=DiffId("sha256:" + "0" * 64))
-    assert os.listdir(paths.tmp) == os.listdir(paths.layers) == store.all() == []
+    assert os.listdir(paths.tmp) == os.listdir(paths.layers) == []
+    assert store.all() == []
 
 
 def test_a_broken_tar_leaves_nothing(store: LayerStore, paths: Paths) -> None:
     with pytest.raises(BadArchive):
         store.commit_tar(a_tar([a_file("../x", b"x")]), parent=None)
-    assert os.listdir(paths.tmp) == os.listdir(paths.layers) == store.all() == []
+    assert os.listdir(paths.tmp) == os.listdir(paths.layers) == []
+    assert store.all() == []
 
 
 def test_layers_are_there_after_a_restart(store: LayerStore, paths: Paths) -> None:
@@ -158,6 +161,6 @@ def test_a_directory_left_by_a_kill_before_its_row_is_replaced(
 
 
 def test_a_layer_deeper_than_the_stack_is_made_and_removed(store: LayerStore, paths: Paths) -> None:
-    layer = store.commit_tar(a_tar([a_file("d/" * 1800 + "f", b"x")]), parent=None)
+    layer = store.commit_tar(a_tar([a_file("d/" * 1200 + "f", b"x")]), parent=None)
     store.remove(layer.chain_id)
     assert os.listdir(paths.tmp) == os.listdir(paths.layers) == []

@@ -76,7 +76,7 @@ def a_deep_tree(top: Path, depth: int) -> None:
 def test_a_tree_deeper_than_the_stack_is_removed(tmp_path: Path) -> None:
     top = tmp_path / "top"
     (top / "beside").mkdir(parents=True)
-    a_deep_tree(top, 3000)
+    a_deep_tree(top, 1500)
     remove_tree(top)
     assert not top.exists()
     remove_tree(top)

@@ -1,0 +1,258 @@
+"""A host whose containers are plain children: no root, no mounts, no runtime, no monitor.
+
+What the next containers run (or how their start fails) is put into `FakeHost.next`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import cast
+
+from tests.builders import a_cgroup_setup
+
+from pogu.config import Config, Paths
+from pogu.containers.entry import Entry
+from pogu.containers.launch import Launcher
+from pogu.containers.lifecycle import Lifecycle
+from pogu.containers.recovery import Recovery
+from pogu.containers.rows import Rows
+from pogu.db import Database
+from pogu.errors import EngineError, NotFound
+from pogu.events import Event, EventBus
+from pogu.images.image import Image
+from pogu.images.store import ImageStore
+from pogu.linux.spawn import wait_child
+from pogu.network.model import Endpoint, Network
+from pogu.network.service import Networks
+from pogu.runtime.conmon import AttachStream, Conmon, Monitored
+from pogu.runtime.oci_runtime import OciRuntime, RuntimeState
+from pogu.storage.layers import LayerStore
+
+__all__ = ["SLEEP", "FakeHost", "HastyLifecycle", "sh"]
+
+SLEEP = ("sleep", "1000")
+
+
+def sh(script: str) -> tuple[str, ...]:
+    return ("sh", "-c", script)
+
+
+class FakeRuntime(OciRuntime):
+    """Containers start when asked, unless `start_error` is set."""
+
+    def __init__(self, host: FakeHost) -> None:
+        super().__init__(Path("/usr/bin/crun"), host.paths.runtime_state)
+        self.start_error: EngineError | None = None
+        self.states: list[RuntimeState] = []
+
+    async def start(self, container_id: str) -> None:
+        if self.start_error:
+            raise self.start_error
+
+    async def delete(self, container_id: str, *, force: bool = False) -> None:
+        self.states = [state for state in self.states if state.id != container_id]
+
+    async def list(self) -> list[RuntimeState]:
+        return self.states
+
+
+class FakeConmon(Conmon):
+    """The child is its own monitor; files in the run directories are real."""
+
+    def __init__(self, host: FakeHost) -> None:
+        super().__init__(host.config, host.runtime)
+        self._host = host
+        self.dies_silently = False
+        self.attached: list[socket.socket] = []
+
+    async def attach(self, container_id: str, *, stdin: bool = True) -> AttachStream:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self.attached.append(theirs)
+        return AttachStream(ours)
+
+    def is_alive(self, conmon_pid: int, container_id: str) -> bool:
+        return self._host.children.get(container_id) == conmon_pid
+
+    async def wait(self, conmon_pid: int, container_id: str) -> int | None:
+        code = await wait_child(self._host.children[container_id])
+        self._host.children.pop(container_id)
+        if self.dies_silently:
+            return None
+        return code if code >= 0 else 128 - code
+
+
+class FakeLauncher(Launcher):
+    """Directories are real; launching starts a child, releasing ends it."""
+
+    def __init__(self, host: FakeHost, **collaborators: object) -> None:
+        super().__init__(**collaborators)  # type: ignore[arg-type]
+        self._host = host
+        self.may_launch = asyncio.Event()
+        """Cleared by a test that looks at a launch under way."""
+        self.may_launch.set()
+
+    async def launch(self, entry: Entry) -> tuple[Monitored, list[str]]:
+        self._host.launches += 1
+        await self.may_launch.wait()
+        pid = self._host.start_next(entry.id)
+        return Monitored(container_id=entry.id, pid=pid, conmon_pid=pid), []
+
+    async def release(self, container_id: str) -> None:
+        self._host.released.append(container_id)
+        self._host.end_child(container_id)
+        await self._host.runtime.delete(container_id, force=True)
+        self._conmon.forget(container_id)
+        if self._host.release_error:
+            raise self._host.release_error
+
+
+class FakeImages(ImageStore):
+    """Images by name, nothing on disk."""
+
+    def __init__(self, images: dict[str, Image]) -> None:
+        self.by_name = images
+
+    def resolve(self, name: str) -> Image:
+        if name not in self.by_name:
+            raise NotFound(f"No such image: {name}")
+        return self.by_name[name]
+
+
+class FakeNetworks(Networks):
+    """Only `bridge` exists; nobody is connected."""
+
+    def __init__(self) -> None:
+        self.retained: set[str] = set()
+
+    def resolve(self, name: str) -> Network:
+        if name != "bridge":
+            raise NotFound(f"network {name} not found")
+        return cast(Network, None)
+
+    def endpoint(self, owner: str) -> Endpoint | None:
+        return None
+
+    async def retain(self, owners: set[str]) -> None:
+        self.retained = owners
+
+
+class HastyLifecycle(Lifecycle):
+    """Remembers how long it would have paused before each restart, and does not pause."""
+
+    pauses: list[float]
+
+    async def _restart_after(self, entry: Entry, pause_s: float) -> None:
+        self.pauses.append(pause_s)
+        await super()._restart_after(entry, 0)
+
+
+class FakeHost:
+    """Everything below the containers' services, and these services on top of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = Paths(root=root / "root", run_root=root / "run")
+        self.paths.create()
+        self.config = Config(paths=self.paths)
+        self.db = Database(self.paths.database)
+        self.events = EventBus()
+        self.rows = Rows(self.db)
+        self.now_ns = 1_800_000_000 * 10**9
+        self.next: list[tuple[str, ...] | Exception] = []
+        """What the next launches do; when it is empty, containers sleep."""
+        self.ignores_term = False
+        self.release_error: Exception | None = None
+        self.children: dict[str, int] = {}
+        self.launches = 0
+        self.released: list[str] = []
+        self.forgotten: list[str] = []
+        self.removed_volumes: list[str] = []
+        self.entries: list[Entry] = []
+        self.runtime = FakeRuntime(self)
+        self.conmon = FakeConmon(self)
+        self.launcher = self.make_launcher(
+            config=self.config,
+            layers=cast(LayerStore, None),
+            networks=FakeNetworks(),
+            runtime=self.runtime,
+            conmon=self.conmon,
+            cgroup=a_cgroup_setup(),
+            find=lambda name: self.entries[0],
+        )
+        self.lifecycle = HastyLifecycle(
+            launcher=self.launcher,
+            rows=self.rows,
+            events=self.events,
+            runtime=self.runtime,
+            conmon=self.conmon,
+            forget=lambda entry: self.forgotten.append(entry.id),
+            remove_volume=self.removed_volumes.append,
+            tmp=self.paths.tmp,
+            clock_ns=lambda: self.now_ns,
+        )
+        self.lifecycle.pauses = []
+        self.recovery = Recovery(
+            paths=self.paths,
+            lifecycle=self.lifecycle,
+            launcher=self.launcher,
+            runtime=self.runtime,
+            conmon=self.conmon,
+        )
+
+    def make_launcher(self, **collaborators: object) -> FakeLauncher:
+        return FakeLauncher(self, **collaborators)
+
+    def add(self, entry: Entry) -> Entry:
+        """Give a container its row and its directory."""
+        self.rows.insert(entry.name, entry.record, entry.state)
+        self.launcher.make_directory(entry.id)
+        self.entries.append(entry)
+        return entry
+
+    def start_next(self, container_id: str) -> int:
+        """Start the next program as the container's process."""
+        program = self.next.pop(0) if self.next else SLEEP
+        if isinstance(program, Exception):
+            raise program
+        before = signal.getsignal(signal.SIGTERM)
+        if self.ignores_term:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # children inherit it
+        try:
+            pid = os.posix_spawnp(program[0], program, os.environ)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        self.children[container_id] = pid
+        return pid
+
+    def end_child(self, container_id: str) -> None:
+        """Kill a container's process that nobody waits for. Idempotent."""
+        pid = self.children.pop(container_id, 0)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    def happened(self) -> list[str]:
+        """The actions of all events so far."""
+        return [event.action for event in self.past()]
+
+    def past(self) -> list[Event]:
+        return self.events.past(since_ns=0)
+
+    async def close(self) -> None:
+        """End everything that was started."""
+        for entry in self.entries:
+            entry.drop_process()
+            for task in (entry.restarter, entry.watcher):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+        await self.lifecycle.finish_background()
+        for container_id in list(self.children):
+            self.children.pop(container_id)  # a cancelled watcher has reaped it
+        for connection in self.conmon.attached:
+            connection.close()
+        self.db.close()
