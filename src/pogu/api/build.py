@@ -6,7 +6,6 @@ says the same in fields, for our own CLI.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from pogu.images.image import short_id
 from pogu.linux.blocking import in_thread
 from pogu.oci.reference import Reference, parse_reference
 from pogu.storage.apply import apply_tar
+from pogu.storage.tree import remove_tree
 
 __all__ = ["ROUTES"]
 
@@ -53,7 +53,7 @@ async def build(call: Call) -> StreamResponse:
                 await _unpack(call, unpacked)
                 await _run(call, lines, unpacked, None)
             finally:
-                await in_thread(shutil.rmtree, unpacked, ignore_errors=True)
+                await in_thread(remove_tree, unpacked)
     except RunFailed as err:
         return await lines.fail(err, code=err.exit_code)
     except EngineError as err:

@@ -226,7 +226,13 @@ class Context:
         ignored. A directory that is only on the way to a re-included file is there too.
         """
         prefix = "" if top.path == "." else top.path + "/"
-        yield from self._walk(top.full, prefix)
+        try:
+            yield from self._walk(top.full, prefix)
+        except RecursionError as err:
+            raise InvalidParameter(
+                f"COPY failed: the directories below {top.path} nest too deep",
+                hint=f"about a thousand levels of the {self.what} can be copied",
+            ) from err
 
     def _walk(self, full: str, prefix: str) -> Iterator[SourceEntry]:
         with os.scandir(full) as scan:

@@ -255,7 +255,7 @@ def oci_mounts(mounts: Sequence[MountPoint]) -> list[BindMount]:
 
 def _tmpfs(destination: str, given: Sequence[str]) -> BindMount:
     """Docker's default options below the given ones."""
-    words = {_OPPOSITES.get(word, word) for word in given}
+    words = {_OPPOSITES.get(word, word) for word in given} | set(given)
     defaults = [word for word in _TMPFS_DEFAULTS if word not in words]
     options = (*defaults, *(word for word in given if word))
     return BindMount(destination=destination, source="tmpfs", type="tmpfs", options=options)

@@ -10,7 +10,7 @@ from pogu.errors import InvalidParameter
 __all__ = ["parse_signal"]
 
 _RTMIN, _RTMAX = 34, 64
-_NAMES = {one.name.removeprefix("SIG"): int(one) for one in signal.Signals}
+_NAMES = {name.removeprefix("SIG"): int(one) for name, one in signal.Signals.__members__.items()}
 _NAMES |= {"RTMIN": _RTMIN, "RTMAX": _RTMAX}
 _NAMES |= {f"RTMIN+{n}": _RTMIN + n for n in range(1, 16)}
 _NAMES |= {f"RTMAX-{n}": _RTMAX - n for n in range(1, 15)}

@@ -7,10 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.archives import a_directory, a_tar
 
 from pogu.build.context import Context, FileDigests, printable
 from pogu.db import Database
 from pogu.errors import InvalidParameter
+from pogu.storage.apply import apply_tar
+from pogu.storage.tree import remove_tree
 
 
 def a_context(root: Path, *files: str, ignore: str = "") -> Context:
@@ -110,6 +113,14 @@ def test_links_below_a_directory_are_not_followed(tmp_path: Path) -> None:
     context = a_context(tmp_path, "d/f")
     (tmp_path / "d/l").symlink_to("/etc")
     assert walked(context, "d") == ["d/f", "d/l"]
+
+
+def test_a_tree_deeper_than_the_stack_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    apply_tar(a_tar([a_directory("d/" * 1200)]), tmp_path / "c")
+    with pytest.raises(InvalidParameter, match="nest too deep"):
+        walked(Context(tmp_path / "c", what="build context"))
+    remove_tree(tmp_path / "c")  # pytest itself could not
 
 
 @pytest.mark.parametrize("target", ["nothing", "loop"])

@@ -1,0 +1,192 @@
+"""Service: making a container: checks, merged config, name, mounts, directory, row."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from pogu.containers.entry import Entry
+from pogu.containers.launch import Launcher, missing_bind
+from pogu.containers.merge import command_line, merge_config
+from pogu.containers.model import ContainerRecord, ContainerState, MountPoint
+from pogu.containers.mounts import WantedMount, plan_mounts, with_source
+from pogu.containers.names import generate_name
+from pogu.containers.registry import Registry
+from pogu.containers.rows import Rows
+from pogu.containers.validate import check_name, check_request, network_mode
+from pogu.containers.workload import resources_of
+from pogu.errors import InvalidParameter, NotFound
+from pogu.images.image import rfc3339
+from pogu.images.store import Image, ImageStore
+from pogu.linux.cgroup import CgroupSetup
+from pogu.model.container import ContainerConfig, CreateRequest
+from pogu.network.service import Networks
+from pogu.volumes import Volumes
+
+__all__ = ["Creator"]
+
+
+class Creator:
+    """Makes everything or nothing."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        rows: Rows,
+        launcher: Launcher,
+        images: ImageStore,
+        networks: Networks,
+        volumes: Volumes,
+        cgroup: CgroupSetup,
+    ) -> None:
+        self._registry = registry
+        self._rows = rows
+        self._launcher = launcher
+        self._images = images
+        self._networks = networks
+        self._volumes = volumes
+        self._cgroup = cgroup
+
+    async def create(
+        self, request: CreateRequest, *, name: str | None = None
+    ) -> tuple[Entry, list[str]]:
+        """Make a container and return it with warnings. Generates a name when None.
+
+        Raises: NotFound("No such image: …") and for nothing else, because clients pull then;
+        Conflict when the name is in use, naming its owner in Docker's words; InvalidParameter.
+        """
+        warnings = check_request(request)
+        request = self._with_ids(request)
+        warnings += resources_of(request.host_config, self._cgroup)[1]
+        image = self._images.resolve(request.image)
+        config = merge_config(request, image.config.config)
+        with _no_pull():
+            self._check_network(network_mode(request.host_config))
+        own_name = self._free_name(name)
+        container_id = secrets.token_hex(32)
+        mode = network_mode(request.host_config)
+        if not config.hostname and mode != "host" and not mode.startswith("container:"):
+            config = msgspec.structs.replace(config, hostname=container_id[:12])
+        made: list[str] = []
+        try:
+            with _no_pull():
+                mounts = self._make_mounts(config, request, made)
+            record = self._record(container_id, image, request, config, mounts)
+            self._launcher.make_directory(container_id)
+            self._rows.insert(own_name, record, ContainerState())
+        except BaseException:
+            shutil.rmtree(self._launcher.directory(container_id), ignore_errors=True)
+            for volume in made:
+                self._volumes.remove(volume, force=True)
+            raise
+        entry = Entry(own_name, record, ContainerState())
+        self._registry.add(entry)
+        return entry, warnings
+
+    def _check_network(self, mode: str) -> None:
+        if mode.startswith("container:"):
+            self._registry.find(mode.removeprefix("container:"))
+        elif mode not in ("host", "none"):
+            self._networks.resolve(mode)
+
+    def _with_ids(self, request: CreateRequest) -> CreateRequest:
+        """Name joined containers by their ID: they may be renamed."""
+        host = request.host_config
+        ids = {}
+        for field in ("network_mode", "pid_mode", "ipc_mode"):
+            kind, colon, name = getattr(host, field).partition(":")
+            if kind == "container" and colon:
+                with contextlib.suppress(NotFound):
+                    ids[field] = f"container:{self._registry.find(name).id}"
+        host = msgspec.structs.replace(host, **ids)
+        return msgspec.structs.replace(request, host_config=host)
+
+    def _free_name(self, name: str | None) -> str:
+        if name is None:
+            return generate_name(self._registry.is_taken)
+        check_name(name)
+        own_name = name.removeprefix("/")
+        self._registry.check_free(own_name)
+        return own_name
+
+    def _record(
+        self,
+        container_id: str,
+        image: Image,
+        request: CreateRequest,
+        config: ContainerConfig,
+        mounts: tuple[MountPoint, ...],
+    ) -> ContainerRecord:
+        return ContainerRecord(
+            id=container_id,
+            created=rfc3339(time.time_ns()),
+            image_id=image.id,
+            image_name=request.image,
+            top_layer=image.top_layer,
+            args=command_line(config),
+            config=config,
+            host_config=request.host_config,
+            networking=request.networking_config,
+            mounts=mounts,
+        )
+
+    def _make_mounts(
+        self, config: ContainerConfig, request: CreateRequest, made: list[str]
+    ) -> tuple[MountPoint, ...]:
+        """Make what is wanted: volumes and host directories; new volumes go into `made`."""
+        planned = plan_mounts(
+            config, request.host_config, lambda name: self._registry.find(name).record.mounts
+        )
+        ready = []
+        for mount in planned:
+            if isinstance(mount, MountPoint):
+                ready.append(mount)
+            elif mount.type == "volume":
+                ready.append(self._make_volume(mount, made))
+            else:
+                ready.append(_bind_or_tmpfs(mount))
+        return tuple(ready)
+
+    def _make_volume(self, mount: WantedMount, made: list[str]) -> MountPoint:
+        existed = {volume.name for volume in self._volumes.all()}
+        volume = self._volumes.create(
+            mount.source or None, labels=dict(mount.labels), options=dict(mount.options)
+        )
+        if volume.name not in existed:
+            made.append(volume.name)
+        return with_source(mount, str(volume.path), volume.name)
+
+
+def _bind_or_tmpfs(mount: WantedMount) -> MountPoint:
+    """A host directory that is not there is made for `-v`, refused for `--mount`."""
+    ready = with_source(mount, mount.source)
+    if mount.type != "bind" or os.path.exists(mount.source):
+        return ready
+    if mount.must_exist:
+        raise missing_bind(ready)
+    try:
+        Path(mount.source).mkdir(parents=True)
+    except OSError as err:
+        raise InvalidParameter(
+            f"error while creating mount source path '{mount.source}': mkdir"
+            f" {mount.source}: {(err.strerror or '').lower()}"
+        ) from err
+    return ready
+
+
+@contextmanager
+def _no_pull() -> Iterator[None]:
+    """The docker CLI pulls the image and tries again when a create answers 404."""
+    try:
+        yield
+    except NotFound as err:
+        raise InvalidParameter(err.message, hint=err.hint) from err

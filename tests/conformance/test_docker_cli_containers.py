@@ -1,0 +1,395 @@
+"""The life of containers with the docker CLI: create to rm, ps, inspect, top, events, wait."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from tests.conformance.clients import DockerCli, needs_docker_cli
+from tests.engine_process import eventually
+
+pytestmark = [pytest.mark.root, needs_docker_cli]
+
+TRAP = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"
+DEAF = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
+
+
+def start(docker: DockerCli, name: str, script: str, *options: str) -> None:
+    """Start a script and wait until it says `ready`."""
+    docker.ok("run", "-d", "--name", name, *options, "busybox", "sh", "-c", script)
+    eventually(lambda: "ready" in docker.ok("logs", name), what="the script is ready")
+
+
+# ---- stop, kill, restart, wait --------------------------------------------------------------
+
+
+def test_stop_lets_a_trap_give_the_exit_code(docker: DockerCli) -> None:
+    start(docker, "traps", TRAP)
+    assert docker.ok("stop", "traps") == "traps"
+    state = docker.inspect("traps")["State"]
+    assert (state["Status"], state["ExitCode"], state["Running"]) == ("exited", 9, False)
+
+
+def test_stop_kills_after_its_timeout(docker: DockerCli) -> None:
+    start(docker, "deaf", DEAF)
+    began = time.monotonic()
+    docker.ok("stop", "-t", "1", "deaf")
+    assert 0.9 < time.monotonic() - began < 5
+    assert docker.show("{{.State.ExitCode}}", "deaf") == "137"
+
+
+def test_stop_timeout_and_signal_of_the_container_hold(docker: DockerCli) -> None:
+    script = "trap 'exit 3' USR2; echo ready; while :; do sleep 0.05; done"
+    start(docker, "usr2", script, "--stop-signal", "SIGUSR2", "--stop-timeout", "20")
+    docker.ok("stop", "usr2")
+    assert docker.show("{{.State.ExitCode}}", "usr2") == "3"
+
+
+def test_stop_of_a_stopped_container_is_fine(docker: DockerCli) -> None:
+    docker.ok("create", "--name", "never", "busybox")
+    assert docker.ok("stop", "never") == "never"
+
+
+def test_kill_sends_the_signal_that_is_named(docker: DockerCli) -> None:
+    script = "trap 'echo got' USR1; echo ready; while :; do sleep 0.05; done"
+    start(docker, "usr1", script)
+    docker.ok("kill", "-s", "USR1", "usr1")
+    eventually(lambda: "got" in docker.ok("logs", "usr1"))
+    assert docker.status("usr1") == "running"
+    docker.ok("kill", "usr1")
+    assert docker.show("{{.State.ExitCode}}", "usr1") == "137"
+
+
+def test_kill_refuses_what_it_cannot(docker: DockerCli) -> None:
+    docker.ok("create", "--name", "never", "busybox")
+    said = docker.refused("kill", "never")
+    assert "is not running" in said
+    assert "invalid signal: NOPE" in docker.refused("kill", "-s", "NOPE", "never").replace(
+        "Invalid", "invalid"
+    )
+
+
+def test_restart_gives_a_new_process(docker: DockerCli) -> None:
+    start(docker, "traps", TRAP)
+    before = docker.show("{{.State.Pid}}", "traps")
+    assert docker.ok("restart", "-t", "5", "traps") == "traps"
+    assert docker.status("traps") == "running"
+    assert docker.show("{{.State.Pid}}", "traps") != before
+    docker.ok("kill", "traps")
+    docker.ok("restart", "traps")
+    assert docker.status("traps") == "running"
+
+
+def test_writable_layer_outlives_a_stop(docker: DockerCli) -> None:
+    script = "test -e /mark && echo again || touch /mark"
+    docker.ok("run", "--name", "keeps", "busybox", "sh", "-c", script)
+    assert docker.ok("start", "-a", "keeps") == "again"
+
+
+def test_wait_gives_the_codes_in_order(docker: DockerCli) -> None:
+    for name, code in (("one", 4), ("two", 5)):
+        docker.ok("run", "-d", "--name", name, "busybox", "sh", "-c", f"sleep 0.2; exit {code}")
+    assert docker.ok("wait", "one", "two") == "4\n5"
+    assert docker.ok("wait", "two") == "5"
+
+
+# ---- start and attach ------------------------------------------------------------------------
+
+
+def test_start_attaches_with_input_and_gives_the_exit_code(docker: DockerCli) -> None:
+    docker.ok("create", "-i", "--name", "reads", "busybox", "sh", "-c", "cat; exit 3")
+    done = docker.call("start", "-ai", "reads", stdin=b"typed\n")
+    assert (done.stdout, done.returncode) == ("typed\n", 3)
+
+
+def test_start_of_a_running_container_is_fine(docker: DockerCli) -> None:
+    start(docker, "traps", TRAP)
+    assert docker.ok("start", "traps") == "traps"
+
+
+def test_attach_shows_what_comes_and_gives_the_exit_code(docker: DockerCli) -> None:
+    script = "echo ready; read go; echo went; echo err >&2; exit 6"
+    start(docker, "waits", script, "-i")
+    done = docker.call("attach", "waits", stdin=b"go\n")
+    assert (done.stdout, done.stderr, done.returncode) == ("went\n", "err\n", 6)
+
+
+def test_attach_passes_signals_on(docker: DockerCli) -> None:
+    start(docker, "traps", TRAP)
+    with docker.running("attach", "traps") as client:
+        eventually(lambda: client.poll() is None and attached(docker, "traps"))
+        client.terminate()
+        assert client.wait(timeout=20) == 9
+
+
+def attached(docker: DockerCli, name: str) -> bool:
+    """True when an attach event of the container was published."""
+    filters = ["--filter", f"container={name}", "--filter", "event=attach"]
+    until = str(time.time())
+    return docker.ok("events", "--since", "1", "--until", until, *filters) != ""
+
+
+def test_attach_to_a_stopped_container_is_refused(docker: DockerCli) -> None:
+    docker.ok("run", "--name", "over", "busybox", "true")
+    assert "cannot attach to a stopped container" in docker.refused("attach", "over")
+
+
+# ---- rename, rm ------------------------------------------------------------------------------
+
+
+def test_rename_frees_the_old_name(docker: DockerCli) -> None:
+    container = docker.ok("create", "--name", "old", "busybox")
+    docker.ok("rename", "old", "new")
+    assert docker.inspect("new")["Name"] == "/new"
+    assert docker.inspect(container)["Name"] == "/new"
+    docker.ok("create", "--name", "old", "busybox")
+    assert 'The container name "/new" is already in use' in docker.refused("rename", "old", "new")
+
+
+def test_rm_refuses_a_running_container_unless_forced(docker: DockerCli) -> None:
+    start(docker, "runs", DEAF)
+    said = docker.refused("rm", "runs")
+    assert 'cannot remove container "runs": container is running' in said
+    assert docker.ok("rm", "-f", "runs") == "runs"
+    assert "No such container: runs" in docker.refused("rm", "runs")
+    assert docker.ok("rm", "-f", "runs") == ""
+
+
+def test_missing_container_is_said_in_dockers_words(docker: DockerCli) -> None:
+    for words in (("start", "nope"), ("logs", "nope"), ("stop", "nope"), ("top", "nope")):
+        assert "No such container: nope" in docker.refused(*words)
+    assert "no such object: nope" in docker.refused("inspect", "nope").lower()
+
+
+def test_an_id_may_be_cut_short(docker: DockerCli) -> None:
+    container = docker.ok("create", "busybox")
+    assert docker.inspect(container[:6])["Id"] == container
+
+
+def test_container_prune_removes_what_is_stopped(docker: DockerCli) -> None:
+    docker.ok("run", "--name", "ended", "busybox", "sh", "-c", "echo 12345 > /f")
+    start(docker, "runs", DEAF)
+    said = docker.ok("container", "prune", "-f")
+    assert "Deleted Containers:" in said
+    assert docker.ok("ps", "-a", "--format", "{{.Names}}") == "runs"
+
+
+# ---- ps --------------------------------------------------------------------------------------
+
+
+def test_ps_shows_what_runs_and_all_with_a(docker: DockerCli) -> None:
+    start(docker, "runs", DEAF, "-l", "tier=web")
+    docker.call("run", "--name", "ended", "busybox", "sh", "-c", "exit 3")
+    assert docker.ok("ps", "--format", "{{.Names}}") == "runs"
+    assert docker.ok("ps", "-a", "--format", "{{.Names}}") == "ended\nruns"
+    assert docker.ok("ps", "-aq", "--no-trunc").split()[0] == docker.inspect("ended")["Id"]
+    columns = "{{.Names}}|{{.Image}}|{{.Command}}|{{.State}}|{{.Status}}|{{.Label \"tier\"}}"
+    ended, runs = docker.ok("ps", "-a", "--no-trunc", "--format", columns).splitlines()
+    assert ended.startswith("ended|busybox|\"sh -c 'exit 3'\"|exited|Exited (3) ")
+    assert runs.split("|")[4].startswith("Up ")
+    assert runs.endswith("|web")
+
+
+@pytest.mark.parametrize(
+    ("option", "names"),
+    [
+        ("status=exited", "ended"),
+        ("status=running", "runs"),
+        ("status=created", ""),
+        ("exited=3", "ended"),
+        ("exited=4", ""),
+        ("name=run", "runs"),
+        ("name=^/ended$", "ended"),
+        ("label=tier", "runs"),
+        ("label=tier=db", ""),
+        ("ancestor=busybox", "ended\nruns"),
+        ("volume=/data", "runs"),
+        ("network=bridge", "ended\nruns"),
+        ("network=host", ""),
+        ("before=ended", "runs"),
+        ("since=runs", "ended"),
+        ("expose=80", "runs"),
+        ("health=none", "ended\nruns"),
+    ],
+)
+def test_ps_filters(docker: DockerCli, option: str, names: str) -> None:
+    docker.ok("run", "-d", "--name", "runs", "-l", "tier=web", "-v", "/data", "--expose", "80",
+              "busybox", "sleep", "1000")
+    docker.call("run", "--name", "ended", "busybox", "sh", "-c", "exit 3")
+    assert docker.ok("ps", "-a", "--filter", option, "--format", "{{.Names}}") == names
+
+
+def test_ps_refuses_an_unknown_filter(docker: DockerCli) -> None:
+    assert "invalid filter 'nope'" in docker.refused("ps", "--filter", "nope=1")
+
+
+def test_ps_last_size_and_json(docker: DockerCli) -> None:
+    docker.ok("run", "--name", "first", "busybox", "sh", "-c", "head -c 5000 /dev/zero > /f")
+    docker.ok("create", "--name", "last", "busybox")
+    assert docker.ok("ps", "-l", "--format", "{{.Names}}") == "last"
+    assert docker.ok("ps", "-n", "2", "--format", "{{.Names}}") == "last\nfirst"
+    sizes = docker.ok("ps", "-as", "--format", "{{.Size}}", "--filter", "name=first")
+    assert sizes.startswith("5kB (virtual ")
+    line = json.loads(docker.ok("ps", "-l", "--format", "json"))
+    assert (line["Names"], line["State"], line["Networks"]) == ("last", "created", "bridge")
+
+
+# ---- inspect, top ----------------------------------------------------------------------------
+
+
+def test_inspect_has_what_tools_read(docker: DockerCli) -> None:
+    options = ["-e", "A=b", "-w", "/srv", "-u", "7:8", "--hostname", "box", "-v", "named:/n:ro"]
+    options += ["--memory", "32m", "--cpu-shares", "512", "--restart", "unless-stopped"]
+    container = docker.ok("run", "-d", "--name", "full", *options, "busybox", "sleep", "1000")
+    found = docker.inspect("full")
+    assert (found["Id"], found["Path"], found["Args"]) == (container, "sleep", ["1000"])
+    assert found["Image"] == docker.inspect("busybox", "image")["Id"]
+    state = found["State"]
+    assert state["Running"] is True
+    assert state["Pid"] > 0
+    assert state["StartedAt"] > found["Created"]
+    assert state["FinishedAt"] == "0001-01-01T00:00:00Z"
+    config = found["Config"]
+    assert "A=b" in config["Env"]
+    assert (config["WorkingDir"], config["User"], config["Hostname"]) == ("/srv", "7:8", "box")
+    assert (config["Image"], config["Cmd"], config["Tty"]) == ("busybox", ["sleep", "1000"], False)
+    host = found["HostConfig"]
+    assert (host["Memory"], host["CpuShares"], host["NetworkMode"]) == (32 << 20, 512, "bridge")
+    assert host["RestartPolicy"] == {"Name": "unless-stopped", "MaximumRetryCount": 0}
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {}}
+    (mount,) = found["Mounts"]
+    assert (mount["Type"], mount["Name"], mount["RW"]) == ("volume", "named", False)
+    assert found["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+    assert found["RestartCount"] == 0
+    docker.ok("rm", "-f", "full")
+    docker.ok("volume", "rm", "named")
+
+
+def test_inspect_of_an_ended_container_has_its_times(docker: DockerCli) -> None:
+    docker.ok("run", "--name", "over", "busybox", "true")
+    found = docker.inspect("over")
+    assert found["State"]["FinishedAt"] > found["State"]["StartedAt"]
+    assert found["State"]["Pid"] == 0
+    assert found["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] == ""
+
+
+def test_inspect_size_counts_the_writable_layer(docker: DockerCli) -> None:
+    docker.ok("run", "--name", "wrote", "busybox", "sh", "-c", "head -c 5000 /dev/zero > /f")
+    assert docker.ok("inspect", "-s", "-f", "{{.SizeRw}}", "wrote") == "5000"
+
+
+def test_top_lists_the_processes(docker: DockerCli) -> None:
+    start(docker, "runs", DEAF)
+    titles, *rows = docker.ok("top", "runs").splitlines()
+    assert titles.split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+    assert any("trap" in row for row in rows)
+    assert docker.ok("top", "runs", "-o", "pid,comm").split()[:2] == ["PID", "COMMAND"]
+
+
+# ---- events ----------------------------------------------------------------------------------
+
+
+def test_events_tell_the_life_of_a_container(docker: DockerCli) -> None:
+    since = str(time.time())
+    container = docker.ok("run", "-d", "--name", "told", "-l", "tier=web", "busybox", "sh", "-c",
+                          "sleep 0.1; exit 3")
+    docker.ok("wait", "told")
+    docker.ok("rm", "told")
+    asked = ["--since", since, "--until", str(time.time()), "--filter", "type=container"]
+    events = [json.loads(line) for line in
+              docker.ok("events", *asked, "--format", "json").splitlines()]
+    assert [event["Action"] for event in events] == ["create", "start", "die", "destroy"]
+    assert all(event["Actor"]["ID"] == container for event in events)
+    attributes = events[2]["Actor"]["Attributes"]
+    assert attributes["exitCode"] == "3"
+    assert (attributes["image"], attributes["name"], attributes["tier"]) == (
+        "busybox", "told", "web")
+    networks = docker.ok("events", "--since", since, "--until", str(time.time()),
+                         "--filter", "type=network", "--format", "{{.Action}}")
+    assert networks.split() == ["connect", "disconnect"]
+
+
+def test_events_come_live_and_are_filtered(docker: DockerCli) -> None:
+    filters = ["--filter", "event=start", "--filter", "label=wanted"]
+    with docker.running("events", *filters, "--format", "{{.Actor.Attributes.name}}") as client:
+        assert client.stdout
+        eventually(lambda: docker.ok("run", "--rm", "busybox", "true") == "")
+        docker.ok("run", "-d", "--name", "other", "busybox", "true")
+
+        def told() -> bool:
+            docker.call("rm", "-f", "mine")
+            docker.ok("run", "-d", "--name", "mine", "-l", "wanted", "busybox", "true")
+            return True
+
+        eventually(told)
+        assert client.stdout.readline() == b"mine\n"
+
+
+def test_events_tell_of_stop_and_kill_with_the_signal(docker: DockerCli) -> None:
+    since = str(time.time())
+    start(docker, "traps", TRAP)
+    docker.ok("stop", "traps")
+    docker.ok("rename", "traps", "renamed")
+    asked = ["--since", since, "--until", str(time.time()), "--filter", "container=renamed"]
+    said = docker.ok("events", *asked, "--format", "{{.Action}}").split()
+    assert said == ["create", "start", "kill", "die", "stop", "rename"]
+
+
+# ---- logs ------------------------------------------------------------------------------------
+
+
+def test_logs_keep_the_streams_apart(docker: DockerCli) -> None:
+    docker.ok("run", "--name", "both", "busybox", "sh", "-c", "echo out; echo err >&2; printf end")
+    done = docker.call("logs", "both")
+    assert (done.stdout, done.stderr) == ("out\nend", "err\n")
+
+
+def test_logs_tail_since_until_and_timestamps(docker: DockerCli) -> None:
+    script = "for i in 1 2 3; do echo $i; sleep 0.15; done"
+    docker.ok("run", "--name", "counts", "busybox", "sh", "-c", script)
+    assert docker.ok("logs", "--tail", "2", "counts") == "2\n3"
+    assert docker.ok("logs", "--tail", "0", "counts") == ""
+    stamped = docker.ok("logs", "-t", "counts").splitlines()
+    stamp, text = stamped[1].split()
+    assert text == "2"
+    assert stamp.endswith("Z")
+    assert docker.ok("logs", "--since", stamp, "counts") == "2\n3"
+    assert docker.ok("logs", "--until", stamp, "counts").splitlines()[0] == "1"
+    assert docker.ok("logs", "--since", "1m", "counts") == "1\n2\n3"
+    assert docker.ok("logs", "--until", "10m", "counts") == ""
+
+
+def test_logs_follow_ends_with_the_container(docker: DockerCli) -> None:
+    script = "echo first; sleep 0.3; echo last"
+    docker.ok("run", "-d", "--name", "tells", "busybox", "sh", "-c", script)
+    assert docker.ok("logs", "-f", "tells") == "first\nlast"
+    assert docker.ok("logs", "-f", "--tail", "1", "tells") == "last"
+
+
+def test_logs_follow_shows_lines_as_they_come(docker: DockerCli) -> None:
+    script = "echo first; read x; echo second; sleep 1000"
+    start(docker, "tells", "echo ready; " + script, "-i")
+    with docker.running("logs", "-f", "--tail", "1", "tells") as client:
+        assert client.stdout
+        assert client.stdout.readline() == b"first\n"
+        with docker.running("attach", "tells") as writer:
+            assert writer.stdin
+            writer.stdin.write(b"\n")
+            writer.stdin.flush()
+            assert client.stdout.readline() == b"second\n"
+
+
+def test_logs_of_driver_none_cannot_be_read(docker: DockerCli) -> None:
+    said = docker.run("--log-driver", "none", "busybox", "echo", "shown")
+    assert said == "shown"
+    docker.ok("run", "--name", "mute", "--log-driver", "none", "busybox", "true")
+    said = docker.refused("logs", "mute")
+    assert "configured logging driver does not support reading" in said
+
+
+def test_logs_of_a_terminal_are_one_stream(docker: DockerCli) -> None:
+    docker.ok("run", "-d", "-t", "--name", "term", "busybox", "sh", "-c", "echo a; echo b >&2")
+    docker.ok("wait", "term")
+    done = docker.call("logs", "term")
+    assert (done.stdout, done.stderr) == ("a\r\nb\r\n", "")

@@ -1,0 +1,50 @@
+"""The states of a container and what may follow what."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from pogu.containers.model import LEGAL, ContainerState, MountPoint, Status
+
+
+def test_every_state_has_its_followers() -> None:
+    assert set(LEGAL) == set(Status)
+    assert all(status not in followers for status, followers in LEGAL.items())
+
+
+def reachable(start: Status) -> set[Status]:
+    found, ahead = set(), [start]
+    while ahead:
+        fresh = LEGAL[ahead.pop()] - found
+        found |= fresh
+        ahead += fresh
+    return found
+
+
+@pytest.mark.parametrize("status", [one for one in Status if one is not Status.REMOVING])
+def test_every_state_can_end_in_removal(status: Status) -> None:
+    assert Status.REMOVING in reachable(status)
+
+
+@pytest.mark.parametrize("status", [Status.REMOVING, Status.DEAD])
+def test_nothing_comes_back_from_removal(status: Status) -> None:
+    assert reachable(status) <= {Status.REMOVING, Status.DEAD}
+
+
+def test_what_runs_is_not_removed() -> None:
+    assert Status.REMOVING not in LEGAL[Status.RUNNING] | LEGAL[Status.PAUSED]
+
+
+def test_a_mount_is_spelled_as_inspect_does() -> None:
+    mount = MountPoint(type="bind", source="/s", destination="/d", rw=False)
+    assert msgspec.to_builtins(mount) == {
+        "Type": "bind", "Source": "/s", "Destination": "/d", "RW": False,
+        "Name": "", "Driver": "", "Mode": "", "Propagation": "",
+    }
+
+
+def test_a_state_of_an_older_engine_is_read() -> None:
+    old = b'{"status": "exited", "exit_code": 3, "gone_field": 1}'
+    state = msgspec.json.decode(old, type=ContainerState)
+    assert (state.status, state.exit_code, state.restart_count) == (Status.EXITED, 3, 0)
