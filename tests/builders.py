@@ -49,7 +49,7 @@ def a_host_config(*, restart: str = "", retries: int = 0, **fields: object) -> H
     return msgspec.structs.replace(HostConfig(restart_policy=policy), **fields)
 
 
-def a_request(*, host: HostConfig | None = None, **fields: object) -> CreateRequest:
+def a_request(host: HostConfig | None = None, /, **fields: object) -> CreateRequest:
     """A create request for the image `web`."""
     request = CreateRequest(image="web", host_config=host or HostConfig())
     return msgspec.structs.replace(request, **fields)

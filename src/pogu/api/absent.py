@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pogu.api.call import Call
 from pogu.api.http_server import StreamResponse
+from pogu.api.reply import json_reply
 from pogu.api.route import Handler, Route
-from pogu.errors import NotImplementedByEngine, Unavailable
+from pogu.errors import NotFound, NotImplementedByEngine, Unavailable
 
 __all__ = ["ROUTES"]
 
@@ -16,6 +17,15 @@ async def _swarm(call: Call) -> StreamResponse:
         '"docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
         hint="Pogu runs containers on one machine; it has no swarm mode",
     )
+
+
+async def _no_plugins(call: Call) -> StreamResponse:
+    return json_reply([])
+
+
+async def _no_such_plugin(call: Call) -> StreamResponse:
+    """`docker inspect NAME` asks this last, and says `No such object` when it is a 404."""
+    raise NotFound(f'plugin "{call.name}" not found')
 
 
 def _not_yet(what: str, hint: str = "") -> Handler:
@@ -60,6 +70,7 @@ ROUTES = [
     Route("DELETE", "/networks/{name}", _not_yet("network rm")),
     Route("POST", "/session", _not_yet("BuildKit", "set DOCKER_BUILDKIT=0, or use `pogu build`")),
     Route("POST", "/grpc", _not_yet("BuildKit", "set DOCKER_BUILDKIT=0, or use `pogu build`")),
-    Route(_ANY, "/plugins", _not_yet("plugins")),
+    Route("GET", "/plugins", _no_plugins),
+    Route("GET", "/plugins/{name}/json", _no_such_plugin),
     Route(_ANY, "/plugins/{rest}", _not_yet("plugins")),
 ]

@@ -73,7 +73,10 @@ async def _live(
     try:
         while not output.done():
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if any(task is not output and task.result() in ("detached", "gone") for task in done):
+            ends = {task.result() for task in done if task is not output}
+            if "detached" in ends:
+                call.engine.containers.detached(container.id)
+            if ends & {"detached", "gone"}:
                 return
             tasks -= done
             if not tasks:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from pogu.api.call import as_type
 from pogu.errors import InvalidParameter
 from pogu.model.container import CreateRequest
@@ -31,7 +33,22 @@ def create_request(body: dict[str, Any]) -> CreateRequest:
         )
     if not tree.get("Image"):
         raise InvalidParameter("no command specified", hint="Image is missing: what should run?")
-    return as_type(tree, CreateRequest)
+    return _with_bridge(as_type(tree, CreateRequest))
+
+
+def _with_bridge(request: CreateRequest) -> CreateRequest:
+    """The network `default` is `bridge`, and inspect shows it so."""
+    host, networking = request.host_config, request.networking_config
+    if host.network_mode not in ("", "default"):
+        return request
+    endpoints = dict(networking.endpoints_config or {})
+    if "default" in endpoints:
+        endpoints.setdefault("bridge", endpoints.pop("default"))
+    return replace(
+        request,
+        host_config=replace(host, network_mode="bridge"),
+        networking_config=replace(networking, endpoints_config=endpoints or None),
+    )
 
 
 def _without_nulls(value: Any, key: str) -> Any:

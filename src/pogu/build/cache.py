@@ -161,4 +161,5 @@ def _file_changes(now: Mapping[str, str], before: Mapping[str, str]) -> str:
 
 
 def _shortened(text: str, length: int = 60) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"

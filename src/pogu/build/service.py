@@ -17,8 +17,9 @@ from pogu.build.cache import BuildCache
 from pogu.build.context import Context, FileDigests
 from pogu.build.events import BuildEvent, Built, Tagged, Warned
 from pogu.build.graph import find_stage, plan
+from pogu.build.job import BuildJob
 from pogu.build.run import Runner
-from pogu.build.stage import BuildJob, StageBuild
+from pogu.build.stage import StageBuild
 from pogu.build.state import PREDEFINED_ARGS, StageState, platform_args
 from pogu.build.workspace import sweep
 from pogu.config import Config

@@ -34,7 +34,8 @@ class Registry:
     def forget(self, entry: Entry) -> None:
         """Idempotent."""
         self._entries.pop(entry.id, None)
-        self._names.pop(entry.name, None)
+        if self._names.get(entry.name) is entry:
+            del self._names[entry.name]
 
     def is_taken(self, name: str) -> bool:
         return name in self._names

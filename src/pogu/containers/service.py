@@ -328,11 +328,16 @@ class Containers:
         With a created container this waits until it is started (the order of `docker run`).
         """
         entry = self._registry.find(name)
+        self._lifecycle.publish(entry, "attach")
         if entry.active and not entry.lock.locked():
             return await self._conmon.attach(entry.id, stdin=stdin)
         future: asyncio.Future[AttachStream] = asyncio.get_running_loop().create_future()
         entry.attachers.append((stdin, future))
         return await future
+
+    def detached(self, name: str) -> None:
+        """Publish that a client left with its detach keys."""
+        self._lifecycle.publish(self._registry.find(name), "detach")
 
     def keep_stdin(self, name: str, stream: AttachStream) -> None:
         """A client vanished without ending its input: the process must not see an end of file,

@@ -118,7 +118,7 @@ def container_workload(
         rootfs=rootfs,
         args=args,
         env=env,
-        cwd=posixpath.normpath("/" + config.working_dir) if config.working_dir else "/",
+        cwd=posixpath.normpath("/" + config.working_dir.lstrip("/")),
         user=user,
         terminal=config.tty,
         console_size=host.console_size,

@@ -246,7 +246,7 @@ def test_version_prints_the_client_when_the_engine_is_away(
     assert main(["-H", f"unix://{tmp_path}/none", "version"]) == 1
     printed = capfd.readouterr()
     assert printed.out.startswith("Client: Pogu\n Version:")
-    assert "Cannot connect to the engine" in printed.err
+    assert "Cannot connect to the Pogu engine" in printed.err
 
 
 def test_doctor_s_errors_are_its_exit_code(pogu: Pogu) -> None:

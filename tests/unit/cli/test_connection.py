@@ -58,5 +58,5 @@ def test_nobody_answers(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "stale"))
-    with pytest.raises(CliError, match=r"Cannot connect to the engine at unix://.*Is it running"):
+    with pytest.raises(CliError, match=r"Cannot connect to the Pogu engine at .*Is it run"):
         connect(engine_address(f"unix://{tmp_path / name}"))

@@ -14,7 +14,8 @@ def test_every_state_has_its_followers() -> None:
 
 
 def reachable(start: Status) -> set[Status]:
-    found, ahead = set(), [start]
+    found: set[Status] = set()
+    ahead = [start]
     while ahead:
         fresh = LEGAL[ahead.pop()] - found
         found |= fresh
@@ -39,8 +40,14 @@ def test_what_runs_is_not_removed() -> None:
 def test_a_mount_is_spelled_as_inspect_does() -> None:
     mount = MountPoint(type="bind", source="/s", destination="/d", rw=False)
     assert msgspec.to_builtins(mount) == {
-        "Type": "bind", "Source": "/s", "Destination": "/d", "RW": False,
-        "Name": "", "Driver": "", "Mode": "", "Propagation": "",
+        "Type": "bind",
+        "Source": "/s",
+        "Destination": "/d",
+        "RW": False,
+        "Name": "",
+        "Driver": "",
+        "Mode": "",
+        "Propagation": "",
     }
 
 

@@ -113,7 +113,7 @@ def test_a_wrong_config_is_refused(fields: dict[str, object], message: str) -> N
 )
 def test_a_wrong_host_config_is_refused(host: HostConfig, message: str) -> None:
     with pytest.raises(InvalidParameter, match=message):
-        check_request(a_request(host=host))
+        check_request(a_request(host))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_wrong_host_config_is_refused(host: HostConfig, message: str) -> None:
     ],
 )
 def test_what_docker_takes_is_taken(host: HostConfig) -> None:
-    assert check_request(a_request(host=host)) == []
+    assert check_request(a_request(host)) == []
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,12 @@ def test_what_docker_takes_is_taken(host: HostConfig) -> None:
 def test_a_joined_network_brings_its_own_names(fields: dict[str, object], name: str) -> None:
     host = HostConfig(network_mode="container:x")
     with pytest.raises(InvalidParameter, match=f"conflicting options: {name}"):
-        check_request(a_request(host=host, **fields))
+        check_request(a_request(host, **fields))
 
 
 def test_the_hosts_name_cannot_be_changed() -> None:
     with pytest.raises(InvalidParameter, match="hostname and the UTS mode"):
-        check_request(a_request(host=HostConfig(uts_mode="host"), hostname="h"))
+        check_request(a_request(HostConfig(uts_mode="host"), hostname="h"))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_the_hosts_name_cannot_be_changed() -> None:
     ],
 )
 def test_what_has_no_effect_is_warned_about(host: HostConfig, warning: str) -> None:
-    (said,) = check_request(a_request(host=host))
+    (said,) = check_request(a_request(host))
     assert said.startswith(warning)
 
 

@@ -1,0 +1,57 @@
+"""Format: what all stages of one build share, and what a stage may ask of the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pogu.build.cache import BuildCache
+from pogu.build.context import Context, FileDigests
+from pogu.build.events import BuildEvent
+from pogu.build.graph import Plan
+from pogu.build.run import Runner
+from pogu.build.state import StageState
+from pogu.config import Config
+from pogu.dockerfile.instructions import Dockerfile
+from pogu.images.store import Image
+from pogu.runtime.workload import Resources
+from pogu.storage.layers import LayerStore
+
+__all__ = ["BuildJob", "Emit", "StageResults"]
+
+Emit = Callable[[BuildEvent], Awaitable[None]]
+
+
+class StageResults(Protocol):
+    """What a stage asks of the build it belongs to."""
+
+    async def stage(self, index: int) -> StageState: ...
+
+    async def image(self, name: str) -> Image: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildJob:
+    """What all stages of one build share."""
+
+    config: Config
+    layers: LayerStore
+    cache: BuildCache
+    digests: FileDigests
+    runner: Runner
+    dockerfile: Dockerfile
+    plan: Plan
+    context: Context
+    place: str
+    """What this build is called, for finding what its steps were last time."""
+    build_args: Mapping[str, str | None]
+    meta_args: Mapping[str, str]
+    no_cache: bool
+    network: str
+    resources: Resources
+    shm_size_bytes: int
+    extra_hosts: Sequence[str]
+    slots: asyncio.Semaphore
+    emit: Emit
