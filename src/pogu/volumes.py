@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import secrets
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from pogu.config import Paths
 from pogu.db import Database
 from pogu.errors import InvalidParameter, NotFound, NotImplementedByEngine, SystemFailure
 from pogu.events import EventBus
+from pogu.storage.tree import remove_tree
 
 __all__ = ["Volume", "Volumes", "check_volume_name"]
 
@@ -178,4 +178,4 @@ class Volumes:
             (self._paths.volumes / name).rename(trash / "volume")
         self._forget(name)
         self._events.publish("volume", "destroy", name, {"driver": "local"})
-        shutil.rmtree(trash, ignore_errors=True)
+        remove_tree(trash)

@@ -27,15 +27,12 @@ def test_terminal_runs_a_shell_and_gives_its_exit_code(docker: DockerCli) -> Non
 
 
 def test_terminal_has_the_size_of_the_client_and_follows_it(docker: DockerCli) -> None:
-    with docker.terminal("run", "--rm", "-it", "busybox", "sh") as screen:
-        screen.expect("#")
-        screen.type("stty size\n")
-        screen.expect("24 80\r\n")
-        screen.type("trap 'echo now $(stty size)' WINCH; echo armed\n")
-        screen.expect("armed\r\n")
+    script = 'is() { until [ "$(stty size)" = "$1" ]; do sleep 0.02; done; echo it is $1; }'
+    words = ["sh", "-c", f"{script}; is '24 80'; is '40 100'"]
+    with docker.terminal("run", "--rm", "-it", "busybox", *words) as screen:
+        screen.expect("it is 24 80")
         screen.resize(40, 100)
-        screen.expect("now 40 100")
-        screen.type("exit\n")
+        screen.expect("it is 40 100")
         assert screen.wait() == 0
 
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -32,13 +33,20 @@ from pogu.runtime.conmon import AttachStream, Conmon, Monitored
 from pogu.runtime.oci_runtime import OciRuntime, RuntimeState
 from pogu.storage.layers import LayerStore
 
-__all__ = ["SLEEP", "FakeHost", "HastyLifecycle", "sh"]
+__all__ = ["SLEEP", "FakeHost", "HastyLifecycle", "sh", "until"]
 
 SLEEP = ("sleep", "1000")
 
 
 def sh(script: str) -> tuple[str, ...]:
     return ("sh", "-c", script)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition, with a deadline."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 class FakeRuntime(OciRuntime):

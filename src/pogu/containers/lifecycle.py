@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import tempfile
 import time
@@ -31,6 +30,7 @@ from pogu.images.image import rfc3339
 from pogu.linux.blocking import in_thread
 from pogu.runtime.conmon import Conmon
 from pogu.runtime.oci_runtime import OciRuntime
+from pogu.storage.tree import remove_tree
 
 __all__ = ["Lifecycle"]
 
@@ -334,7 +334,7 @@ class Lifecycle:
         self.publish(entry, "destroy")
         entry.refuse_attachers(Conflict(f"container {entry.id} was removed"))
         entry.tell_removal()
-        self.in_background(in_thread(shutil.rmtree, trash, ignore_errors=True))
+        self.in_background(in_thread(remove_tree, trash))
 
     def _set_aside(self, directory: Path) -> Path:
         """Rename into tmp/: gone at once, deleted in the background, swept after a kill."""

@@ -75,7 +75,7 @@ def test_nulls_are_what_is_left_out() -> None:
 
 def test_a_missing_host_config_has_its_defaults() -> None:
     request = create_request({"Image": "x", "HostConfig": None})
-    assert request.host_config.network_mode == "default"
+    assert request.host_config.network_mode == "bridge"
     assert request.host_config.log_config == LogConfig()
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import pytest
 from tests.builders import a_config, a_container, a_host_config
-from tests.fakes.host import SLEEP, FakeHost, sh
+from tests.fakes.host import SLEEP, FakeHost, sh, until
 
 from pogu.containers.entry import Entry, ExitStatus
 from pogu.containers.lifecycle import parse_time_ns
@@ -15,13 +15,6 @@ from pogu.containers.model import MountPoint, Status
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotModified, SystemFailure
 from pogu.runtime.conmon import AttachStream
 from pogu.runtime.failure import runtime_failure
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition, with a deadline."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def soon(awaitable: Awaitable[ExitStatus]) -> ExitStatus:

@@ -6,8 +6,7 @@ import os
 
 import pytest
 from tests.builders import a_container, a_host_config
-from tests.fakes.host import FakeHost
-from tests.unit.containers.test_lifecycle import until
+from tests.fakes.host import FakeHost, until
 
 from pogu.containers.entry import Entry
 from pogu.containers.lifecycle import parse_time_ns

@@ -9,8 +9,7 @@ from typing import cast
 import pytest
 import pytest_asyncio
 from tests.builders import a_cgroup_setup, a_host_config, a_request, an_image, k8s_line
-from tests.fakes.host import FakeHost, FakeImages, FakeNetworks, sh
-from tests.unit.containers.test_lifecycle import until
+from tests.fakes.host import FakeHost, FakeImages, FakeNetworks, sh, until
 
 from pogu.containers import service as service_module
 from pogu.containers.entry import ExitStatus
@@ -86,16 +85,16 @@ async def test_a_name_is_found_when_none_is_given(containers: Containers) -> Non
 
 
 @pytest.mark.parametrize(
-    "host",
+    "asked",
     [
         HostConfig(network_mode="nope"),
         HostConfig(network_mode="container:nope"),
         HostConfig(volumes_from=("nope",)),
     ],
 )
-async def test_only_a_missing_image_is_not_found(containers: Containers, host: HostConfig) -> None:
+async def test_only_a_missing_image_is_not_found(containers: Containers, asked: HostConfig) -> None:
     with pytest.raises(InvalidParameter, match="nope"):
-        await containers.create(a_request(host))
+        await containers.create(a_request(asked))
 
 
 async def test_a_joined_container_may_be_renamed(containers: Containers) -> None:

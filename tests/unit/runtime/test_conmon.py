@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -192,7 +193,9 @@ def monitor() -> Iterator[int]:
     """A process that looks like the container's monitor."""
     script = "import time; time.sleep(1000)"
     argv = ["conmon", "-c", script, CONTAINER_ID]
-    child = subprocess.Popen(argv, executable="/usr/bin/python3")
+    child = subprocess.Popen(argv, executable=sys.executable)
+    while CONTAINER_ID.encode() not in Path(f"/proc/{child.pid}/cmdline").read_bytes():
+        assert child.poll() is None
     yield child.pid
     child.kill()
     child.wait()
