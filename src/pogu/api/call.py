@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -166,17 +167,24 @@ def parse_filters(text: str) -> dict[str, list[str]]:
 
 
 def parse_time_ns(key: str, text: str) -> int | None:
-    """`1700000000.5` as nanoseconds; None when empty or 0. Raises: InvalidParameter."""
+    """`1700000000.5`, an RFC 3339 time or `24h` (ago) as nanoseconds; None when empty or 0.
+
+    Raises: InvalidParameter.
+    """
     if not text or text == "0":
         return None
     match = _TIME.fullmatch(text)
     if match:
         return int(match[1]) * 1_000_000_000 + int((match[2] or "").ljust(9, "0"))
-    from pogu.api.units import unix_ns
+    from pogu.api.units import duration_ns, unix_ns
 
+    ago_ns = duration_ns(text)
+    if ago_ns is not None:
+        return time.time_ns() - ago_ns
     try:
         return unix_ns(text)
     except ValueError:
         raise InvalidParameter(
-            f'invalid value for "{key}": {text!r}', hint="seconds since 1970, or an RFC 3339 time"
+            f'invalid value for "{key}": {text!r}',
+            hint="seconds since 1970, an RFC 3339 time, or how long ago: 24h",
         ) from None

@@ -1,4 +1,4 @@
-"""Edge: `/_ping`, `/version`, `/info`, `/events`, `/auth`, `/system/df`."""
+"""Edge: `/_ping`, `/version`, `/info`, `/events`, `/auth`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from pogu.api import container_view, event_view, image_view, system_view, volume_view
+from pogu.api import event_view, system_view
 from pogu.api.call import Call
 from pogu.api.http_server import Response, StreamResponse
 from pogu.api.reply import HEADERS, json_reply
@@ -16,7 +16,6 @@ from pogu.api.route import Route
 from pogu.api.stream import open_stream
 from pogu.errors import NotImplementedByEngine
 from pogu.events import Event
-from pogu.linux.blocking import in_thread
 
 __all__ = ["ROUTES"]
 
@@ -46,36 +45,6 @@ async def auth(call: Call) -> StreamResponse:
         "login is not implemented by Pogu",
         hint="pulling and pushing come with registries; `pogu image bootstrap` makes base images",
     )
-
-
-async def disk_usage(call: Call) -> StreamResponse:
-    """Docker's `system df`; `type` limits what is measured."""
-    wanted = call.texts("type")
-    engine = call.engine
-    answer: dict[str, object] = {}
-    if not wanted or "image" in wanted:
-        images = engine.images.all()
-        used = [container.record.image_id for container in engine.containers.all()]
-        layers = {layer.chain_id: layer.size_bytes for layer in engine.layers.all()}
-        answer["LayersSize"] = sum(layers.values())
-        answer["Images"] = [
-            image_view.summary(image, containers=used.count(image.id)) for image in images
-        ]
-    if not wanted or "container" in wanted:
-        listed = []
-        for container in engine.containers.all():
-            sizes = await in_thread(engine.containers.size, container)
-            listed.append(container_view.summary(container, now=time.time(), sizes=sizes))
-        answer["Containers"] = listed
-    if not wanted or "volume" in wanted:
-        users = volume_view.users(engine.containers.all())
-        answer["Volumes"] = [
-            await in_thread(volume_view.measured, volume, len(users.get(volume.name, ())))
-            for volume in engine.volumes.all()
-        ]
-    if not wanted or "build-cache" in wanted:
-        answer["BuildCache"] = []
-    return json_reply(answer)
 
 
 async def events(call: Call) -> StreamResponse:
@@ -113,5 +82,4 @@ ROUTES = [
     Route("GET", "/info", info),
     Route("GET", "/events", events),
     Route("POST", "/auth", auth),
-    Route("GET", "/system/df", disk_usage),
 ]

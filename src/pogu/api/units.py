@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
-__all__ = ["NEVER", "human_duration", "rfc3339", "unix", "unix_ns"]
+__all__ = ["NEVER", "duration_ns", "human_duration", "rfc3339", "unix", "unix_ns"]
 
 NEVER = "0001-01-01T00:00:00Z"
 _MINUTE = 60
@@ -39,6 +40,26 @@ def human_duration(seconds: float) -> str:
         if hours < limit:
             return f"{hours // length} {unit}"
     return f"{int(seconds / _HOUR) // (365 * _DAY)} years"
+
+
+_GO_UNITS_NS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "ms": 1_000_000,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+_GO_DURATION = re.compile(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)")
+
+
+def duration_ns(text: str) -> int | None:
+    """Return Go's `1h30m` as nanoseconds; None when it is no duration."""
+    parts = _GO_DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return round(sum(float(number) * _GO_UNITS_NS[unit] for number, unit in parts))
 
 
 def unix_ns(text: str) -> int:

@@ -17,7 +17,7 @@ import msgspec
 from pogu.db import Database
 from pogu.oci.digest import ChainId
 
-__all__ = ["BuildCache", "CacheRecord", "StepInputs", "miss_reason"]
+__all__ = ["BuildCache", "CacheEntry", "CacheRecord", "StepInputs", "miss_reason"]
 
 _MIGRATIONS = [
     """
@@ -68,6 +68,17 @@ class CacheRecord:
         return msgspec.msgpack.decode(zlib.decompress(self.packed_inputs), type=StepInputs)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEntry:
+    """One record as `system df` lists it."""
+
+    key: str
+    top_layer: ChainId
+    created: str
+    used_ns: int
+    text: str
+
+
 class BuildCache:
     """Plain methods on the state database."""
 
@@ -109,6 +120,24 @@ class BuildCache:
                     now_ns,
                 ),
             )
+
+    def records(self) -> list[CacheEntry]:
+        """Every record, last used first; without what went in."""
+        rows = self._db.query(
+            "SELECT key, top_layer, created, used, inputs FROM build_cache"
+            " WHERE top_layer IS NOT NULL AND empty = 0 ORDER BY used DESC"
+        )
+        decoder = msgspec.msgpack.Decoder(StepInputs)
+        return [
+            CacheEntry(
+                key=row["key"],
+                top_layer=row["top_layer"],
+                created=row["created"],
+                used_ns=row["used"],
+                text=decoder.decode(zlib.decompress(row["inputs"])).text.partition("\n")[0],
+            )
+            for row in rows
+        ]
 
     def forget(self, key: str) -> None:
         with self._db.transaction() as tx:

@@ -34,9 +34,10 @@ def apply_changes(config: ContainerConfig, changes: Sequence[str]) -> ContainerC
     """Return the config after the instructions. Raises: InvalidParameter."""
     state = StageState(config=config)
     for text in changes:
-        instruction = parse_instruction(text)
+        word = text.split()[0].upper() if text.split() else text
+        known = word in {kind.__name__.upper() for kind in _ALLOWED}
+        instruction = parse_instruction(text) if known else None
         if not isinstance(instruction, _ALLOWED):
-            word = text.split()[0].upper() if text.split() else text
             raise InvalidParameter(
                 f"{word} is not a valid change command",
                 hint="allowed: " + ", ".join(kind.__name__.upper() for kind in _ALLOWED),

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pogu.build.cache import BuildCache
+from pogu.build.cache import BuildCache, CacheEntry
 from pogu.build.context import Context, FileDigests
 from pogu.build.events import BuildEvent, Built, Tagged, Warned
 from pogu.build.graph import find_stage, plan
@@ -194,6 +194,10 @@ class Builder:
         for tag in request.tags:
             await emit(Tagged(reference=tag.with_default_tag().familiar))
         return image
+
+    def cache_entries(self) -> list[CacheEntry]:
+        """The steps whose results are kept. Slow where there are many."""
+        return self._cache.records()
 
     async def prune(self, *, all: bool = False) -> int:
         """Drop the build cache; return the bytes freed."""
