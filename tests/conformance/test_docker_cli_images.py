@@ -115,7 +115,7 @@ def test_import_refuses_what_is_no_tar(docker: DockerCli) -> None:
 def test_image_prune_takes_dangling_images(docker: DockerCli) -> None:
     first = an_image(docker, "moves", "RUN echo 1 > /moved")
     an_image(docker, "moves", "RUN echo 2 > /moved")
-    assert docker.ok("images", "-q", "--no-trunc", "--filter", "dangling=true") == first
+    assert first in docker.ok("images", "-q", "--no-trunc", "--filter", "dangling=true")
     assert first in docker.ok("image", "prune", "-f")
     assert docker.ok("images", "-q", "--filter", "dangling=true") == ""
 
@@ -137,7 +137,7 @@ def test_volumes_are_made_listed_inspected_and_removed(docker: DockerCli) -> Non
     assert (found["Name"], found["Driver"], found["Labels"]) == ("data", "local", {"a": "b"})
     assert Path(found["Mountpoint"]).is_dir()
     assert docker.ok("volume", "rm", "data") == "data"
-    assert "no such volume: data" in docker.refused("volume", "rm", "data").lower()
+    assert "get data: no such volume" in docker.refused("volume", "rm", "data")
 
 
 def test_volume_in_use_is_not_removed(docker: DockerCli) -> None:

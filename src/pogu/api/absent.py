@@ -64,7 +64,6 @@ ROUTES = [
     Route("POST", "/images/{name}/push", _not_yet("push", _REGISTRY)),
     Route("GET", "/distribution/{name}/json", _not_yet("distribution inspect", _REGISTRY)),
     Route("POST", "/networks/create", _not_yet("network create")),
-    Route("POST", "/networks/prune", _not_yet("network prune")),
     Route("POST", "/networks/{name}/connect", _not_yet("network connect")),
     Route("POST", "/networks/{name}/disconnect", _not_yet("network disconnect")),
     Route("DELETE", "/networks/{name}", _not_yet("network rm")),

@@ -22,6 +22,7 @@ from pogu.api import (
     images,
     networks,
     system,
+    usage,
     volumes,
 )
 from pogu.api.call import Call, Version
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _MODULES = (
     system,
+    usage,
     control,
     containers,
     container_io,

@@ -49,9 +49,11 @@ class Recovery:
         self._launcher = launcher
         self._runtime = runtime
         self._conmon = conmon
+        self._is_first_since_boot = True
 
     async def recover(self, entries: Iterable[Entry]) -> None:
         """Bring every container into a true state. Idempotent."""
+        self._is_first_since_boot = self._mark_boot()
         known = {entry.id: entry for entry in entries}
         states = {state.id: state for state in await self._runtime.list()}
         for entry in known.values():
@@ -66,6 +68,18 @@ class Recovery:
             if not container_id.startswith(("build-", "pogu-probe-")):
                 await self._sweep(container_id)
         self._sweep_directories(known.keys())
+
+    def _mark_boot(self) -> bool:
+        """True for the first engine since the host came up: the run root does not outlive a boot.
+
+        Docker starts stopped `always` containers whenever its daemon starts; our engine leaves
+        when it is idle, so only a boot counts.
+        """
+        marker = self._paths.run_root / "booted"
+        if marker.exists():
+            return False
+        marker.touch()
+        return True
 
     def _monitor(self, container_id: str) -> int:
         """The pid of its living monitor, else 0."""
@@ -130,7 +144,7 @@ class Recovery:
         policy = entry.record.host_config.restart_policy.name
         if entry.state.status is not Status.EXITED:
             return False
-        if policy == "always":
+        if policy == "always" and (ran or self._is_first_since_boot):
             return True
         return ran and self._lifecycle.should_restart(entry)
 

@@ -51,7 +51,7 @@ def test_a_time_is_seconds_or_rfc3339(text: str, time_ns: int | None) -> None:
     assert parse_time_ns("since", text) == time_ns
 
 
-@pytest.mark.parametrize("text", ["yesterday", "-5", "1.2.3", "1e9", "2023-13-01", "10m"])
+@pytest.mark.parametrize("text", ["yesterday", "-5", "1.2.3", "1e9", "2023-13-01", "10x"])
 def test_a_time_that_is_none_is_refused_with_its_name(text: str) -> None:
     with pytest.raises(InvalidParameter, match='invalid value for "since"'):
         parse_time_ns("since", text)
