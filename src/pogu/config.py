@@ -129,6 +129,9 @@ class Config:
     bridge_subnet: str = ""
     dns: tuple[str, ...] = ()
     build_parallelism: int = 0
+    registry_insecure: tuple[str, ...] = ()
+    registry_mirrors: tuple[str, ...] = ()
+    registry_transfers: int = 4
     debug: bool = False
 
 
@@ -255,6 +258,25 @@ def _addresses(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _hosts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list of HOST or HOST:PORT, not {_said(value)}")
+    for one in value:
+        if "/" in _word(one):
+            raise ValueError(f"must be a list of HOST or HOST:PORT; {_said(one)} is none")
+    return tuple(value)
+
+
+def _mirrors(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list of REGISTRY=URL, not {_said(value)}")
+    for one in value:
+        name, _, url = _word(one).partition("=")
+        if not name or not url.startswith(("https://", "http://")):
+            raise ValueError(f"must be a list of REGISTRY=URL; {_said(one)} is none")
+    return tuple(value)
+
+
 KEYS = {
     key.name: key
     for key in (
@@ -269,6 +291,15 @@ KEYS = {
         Key("network.bridge_subnet", "bridge_subnet", str, _subnet, '"10.99.0.0/16"'),
         Key("network.dns", "dns", list, _addresses, '["9.9.9.9", "1.1.1.1"]'),
         Key("build.parallelism", "build_parallelism", int, _number(0, 1024), "4"),
+        Key("registry.insecure", "registry_insecure", list, _hosts, '["registry.lan:5000"]'),
+        Key(
+            "registry.mirrors",
+            "registry_mirrors",
+            list,
+            _mirrors,
+            '["docker.io=https://mirror.example"]',
+        ),
+        Key("registry.transfers", "registry_transfers", int, _number(1, 64), "4"),
     )
 }
 _TABLES = {name.partition(".")[0] for name in KEYS if "." in name}
@@ -280,6 +311,9 @@ _OTHER_NAMES = {  # dockerd's daemon.json
     "bip": "network.bridge_subnet",
     "max-size": "log.max_size",
     "max-file": "log.max_files",
+    "insecure-registries": "registry.insecure",
+    "registry-mirrors": "registry.mirrors",
+    "max-concurrent-downloads": "registry.transfers",
 }
 
 

@@ -9,6 +9,12 @@ from pogu.config import Config
 from pogu.containers.service import Containers
 from pogu.db import Database
 from pogu.events import EventBus
+from pogu.images.blob_collection import BlobCollection
+from pogu.images.download import Downloads
+from pogu.images.packing import Packer
+from pogu.images.provenance import Provenance
+from pogu.images.pull import Puller
+from pogu.images.push import Pusher
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
 from pogu.network.service import Networks
@@ -38,6 +44,8 @@ class Engine:
     conmon: Conmon
     containers: Containers
     builder: Builder
+    puller: Puller
+    pusher: Pusher
 
     @property
     def busy(self) -> bool:
@@ -59,6 +67,25 @@ async def open_engine(config: Config) -> Engine:
     blobs = BlobStore(config.paths)
     layers = LayerStore(config.paths, db)
     images = ImageStore(db=db, blobs=blobs, layers=layers, events=events)
+    provenance = Provenance(db)
+    downloads = Downloads(config.paths, blobs, at_once=config.registry_transfers)
+    images.after_collection(BlobCollection(images, layers, blobs, provenance).collect)
+    puller = Puller(
+        config=config,
+        images=images,
+        layers=layers,
+        blobs=blobs,
+        provenance=provenance,
+        downloads=downloads,
+    )
+    pusher = Pusher(
+        config=config,
+        images=images,
+        layers=layers,
+        blobs=blobs,
+        provenance=provenance,
+        packer=Packer(config.paths, layers, blobs, provenance),
+    )
     networks = Networks(config=config, db=db, events=events)
     volumes = Volumes(paths=config.paths, db=db, events=events)
     runtime = await choose_runtime(config)
@@ -82,6 +109,7 @@ async def open_engine(config: Config) -> Engine:
         images=images,
         networks=networks,
         runtime=runtime,
+        puller=puller,
     )
     images.in_use_by(lambda image_id: containers.using_image(image_id))
     images.keep(builder.kept_layers)
@@ -90,6 +118,7 @@ async def open_engine(config: Config) -> Engine:
     await containers.recover()
     await builder.recover()
     await in_thread(layers.sweep)
+    await in_thread(downloads.sweep)
     return Engine(
         config=config,
         db=db,
@@ -103,4 +132,6 @@ async def open_engine(config: Config) -> Engine:
         conmon=conmon,
         containers=containers,
         builder=builder,
+        puller=puller,
+        pusher=pusher,
     )

@@ -160,6 +160,11 @@ class Terminal:
             assert self._read(deadline), f"{text!r} was not shown: {self.seen!r}"
         self.seen = self.seen.partition(text)[2]
 
+    def shows(self, text: str) -> bool:
+        """Read for a moment; true when `text` is on the screen."""
+        self._read(time.monotonic() + 0.1)
+        return text in self.seen
+
     def _read(self, deadline: float) -> bool:
         """False at the end or when the time is over."""
         ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
@@ -223,14 +228,15 @@ class Wire:
         finally:
             connection.close()
 
-    def talk(self, request: bytes) -> bytes:
+    def talk(self, request: bytes, *, half_close: bool = True) -> bytes:
         """Send bytes, end our side, and return all that comes back."""
         with self.connect() as connection:
             connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b""))
 
-    def create(self, *, name: str = "", **config: object) -> str:
+    def create(self, *, name: str = "", **config: Any) -> str:
         """Create a container from busybox; return its ID."""
         query = f"?name={name}" if name else ""
         answer = self.ask("POST", f"/containers/create{query}", {"Image": "busybox", **config})

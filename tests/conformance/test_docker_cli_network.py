@@ -112,6 +112,20 @@ def test_networks_are_listed_and_inspected(docker: DockerCli) -> None:
     assert own["NetworkID"] == network["Id"]
 
 
+def test_joined_container_may_be_renamed(docker: DockerCli) -> None:
+    docker.serve("web")
+    options = ["--network", "container:web", "--pid", "container:web"]
+    docker.ok("create", "--name", "joins", *options, "busybox", "wget", "-qO-", "127.0.0.1")
+    docker.ok("rename", "web", "moved")
+    assert docker.ok("start", "-a", "joins") == "hello"
+
+
+def test_mac_address_is_that_of_the_option(docker: DockerCli) -> None:
+    mac = "02:42:0a:01:02:03"
+    words = ["--mac-address", mac, "busybox", "cat", "/sys/class/net/eth0/address"]
+    assert docker.run(*words) == mac
+
+
 def test_unknown_network_is_refused(docker: DockerCli) -> None:
     said = docker.refused("run", "--network", "nope", "busybox", code=125)
     assert "network nope not found" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.conformance.clients import DockerCli, needs_docker_cli
+from tests.engine_process import eventually
 
 pytestmark = [pytest.mark.root, needs_docker_cli]
 
@@ -32,8 +34,8 @@ def test_engine_refusal_gives_125(docker: DockerCli) -> None:
 
 
 def test_missing_image_gives_125(docker: DockerCli) -> None:
-    said = docker.refused("run", "no-such-image", code=125)
-    assert "Unable to find image 'no-such-image:latest' locally" in said
+    said = docker.refused("run", "localhost:1/no-such-image", code=125)
+    assert "Unable to find image 'localhost:1/no-such-image:latest' locally" in said
     said = docker.refused("run", "--pull=never", "no-such-image", code=125)
     assert "No such image: no-such-image:latest" in said
 
@@ -55,6 +57,13 @@ def test_start_of_a_missing_program_says_why_and_gives_1(docker: DockerCli) -> N
     docker.ok("create", "--name", "absent", "busybox", "no-such-program")
     said = docker.refused("start", "absent", code=1)
     assert 'exec: "no-such-program": executable file not found in $PATH' in said
+
+
+def test_failed_start_is_said_once(docker: DockerCli) -> None:
+    for options in ((), ("--rm",), ("-i",)):
+        said = docker.refused("run", *options, "busybox", "nope", code=127)
+        assert said.count("executable file not found") == 1
+        assert said.startswith("docker: Error response from daemon: ")
 
 
 def test_stdout_and_stderr_stay_apart(docker: DockerCli) -> None:
@@ -243,6 +252,27 @@ def test_device_is_there_with_its_permissions(docker: DockerCli) -> None:
     assert docker.sh("test -c /dev/other && echo yes", "--device", "/dev/null:/dev/other") == "yes"
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--link=other", "links are not implemented"),
+        ("--gpus=all", "could not select device driver"),
+        ("--log-driver=syslog", "no log driver named 'syslog' is registered"),
+        ("--runtime=kata", "unknown or invalid runtime name: kata"),
+        ("--volume-driver=nfs", 'plugin "nfs" not found'),
+        ("--ip=10.1.2.3", "user specified IP address is supported on user defined networks only"),
+        ("--cpuset-cpus=9999", "Requested CPUs are not available - requested 9999"),
+        ("--isolation=hyperv", "invalid isolation 'hyperv' on linux"),
+        ("--cap-add=NOPE", "NOPE"),
+        ("--security-opt=nope=1", "invalid --security-opt"),
+    ],
+)
+def test_option_that_cannot_be_had_is_refused_not_ignored(
+    docker: DockerCli, option: str, words: str
+) -> None:
+    assert words in docker.refused("run", option, "-v", "vol:/v", "busybox", code=125)
+
+
 def test_pid_and_ipc_and_uts_of_the_host(docker: DockerCli) -> None:
     said = docker.sh(
         "for kind in pid ipc uts; do readlink /proc/self/ns/$kind; done",
@@ -278,8 +308,6 @@ def test_restart_policy_starts_it_again(docker: DockerCli) -> None:
     docker.ok("run", *options, "busybox", "sh", "-c", "echo try; exit 3")
     assert docker.ok("wait", "again") == "3"
     assert docker.ok("logs", "-f", "again").count("try") <= 3
-    from tests.engine_process import eventually
-
     eventually(lambda: docker.show("{{.RestartCount}} {{.State.Status}}", "again") == "2 exited")
     assert docker.ok("logs", "again") == "try\ntry\ntry"
 
@@ -301,8 +329,6 @@ def test_piped_stdin_reaches_the_process_and_ends(docker: DockerCli) -> None:
     assert docker.ok("run", "--rm", "-i", "busybox", "cat", stdin=b"x\n") == "x"
     big = os.urandom(1 << 20)
     said = docker.ok("run", "--rm", "-i", "busybox", "sha256sum", stdin=big)
-    import hashlib
-
     assert said.split()[0] == hashlib.sha256(big).hexdigest()
 
 

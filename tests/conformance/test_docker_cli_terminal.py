@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from tests.conformance.clients import DockerCli, needs_docker_cli
+from tests.engine_process import eventually
 
 pytestmark = [
     pytest.mark.root,
@@ -31,8 +32,14 @@ def test_terminal_has_the_size_of_the_client_and_follows_it(docker: DockerCli) -
     words = ["sh", "-c", f"{script}; is '24 80'; is '40 100'"]
     with docker.terminal("run", "--rm", "-it", "busybox", *words) as screen:
         screen.expect("it is 24 80")
-        screen.resize(40, 100)
-        screen.expect("it is 40 100")
+
+        def is_followed() -> bool:
+            # The client does not see a change while it sets itself up, so there are several.
+            screen.resize(40, 99)
+            screen.resize(40, 100)
+            return screen.shows("it is 40 100")
+
+        eventually(is_followed)
         assert screen.wait() == 0
 
 

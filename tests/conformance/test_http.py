@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import time
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,13 +24,13 @@ def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
         data = data[8 + size :]
 
 
-def started(wire: Wire, script: str, *, name: str = "", **config: object) -> str:
-    container = wire.create(name=name, Cmd=["sh", "-c", script], **config)
+def started(wire: Wire, script: str, **config: Any) -> str:
+    container = wire.create(Cmd=["sh", "-c", script], **config)
     assert wire.ask("POST", f"/containers/{container}/start").status == 204
     return container
 
 
-def ended(wire: Wire, script: str, **config: object) -> str:
+def ended(wire: Wire, script: str, **config: Any) -> str:
     container = started(wire, script, **config)
     assert wire.ask("POST", f"/containers/{container}/wait").status == 200
     return container
@@ -138,8 +139,12 @@ def test_create_answers_with_id_and_a_list_of_warnings(wire: Wire) -> None:
 
 
 def test_unknown_fields_and_nulls_are_let_through(wire: Wire) -> None:
-    body = {"Image": "busybox", "FromTheFuture": {"a": 1}, "Env": None, "Labels": None}
-    body |= {"HostConfig": {"Binds": None, "PortBindings": None, "New": 1}, "Cmd": "true"}
+    body: dict[str, Any] = {"Image": "busybox", "FromTheFuture": {"a": 1}, "Env": None}
+    body |= {
+        "HostConfig": {"Binds": None, "PortBindings": None, "New": 1},
+        "Cmd": "true",
+        "Labels": None,
+    }
     assert wire.ask("POST", "/containers/create", body).status == 201
 
 
@@ -179,11 +184,23 @@ def test_wait_refuses_an_unknown_condition(wire: Wire) -> None:
 def test_many_requests_go_over_one_connection(wire: Wire) -> None:
     ask = b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n"
     last = b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    assert wire.talk(ask * 5 + last).count(b"HTTP/1.1 200 OK") == 6
+    assert wire.talk(ask * 5 + last, half_close=False).count(b"HTTP/1.1 200 OK") == 6
+
+
+def test_client_that_ends_its_side_gets_the_answer(wire: Wire) -> None:
+    answer = wire.talk(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.endswith(b"\r\n\r\nOK")
+
+
+def test_body_that_is_cut_short_is_not_taken(wire: Wire) -> None:
+    head = b"POST /containers/create?name=cut HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
+    assert b"201" not in wire.talk(head + b'{"Image": "busybox"}')
+    assert wire.ask("GET", "/containers/cut/json").status == 404
 
 
 def test_nonsense_on_the_socket_is_answered_with_400(wire: Wire) -> None:
-    assert wire.talk(b"this is not HTTP\r\n\r\n").startswith(b"HTTP/1.")
+    assert b" 400 " in wire.talk(b"this is not HTTP\r\n\r\n", half_close=False)
     assert wire.ask("GET", "/_ping").status == 200
 
 
@@ -235,6 +252,17 @@ def test_wait_sends_its_headers_before_the_end(wire: Wire) -> None:
         assert b'{"StatusCode":3}' in waiting.recv(65536)
 
 
+def test_detach_keys_leave_and_are_told(wire: Wire) -> None:
+    container = started(wire, "sleep 1000", Tty=True, OpenStdin=True)
+    with wire.connect() as typing:
+        typing.sendall(attach(container, "Connection: Upgrade", "Upgrade: tcp"))
+        assert typing.recv(65536).startswith(b"HTTP/1.1 101")
+        typing.sendall(b"\x10\x11")
+        eventually(lambda: typing.recv(65536) == b"")
+    eventually(lambda: told(wire, container, "detach"))
+    assert wire.ask("GET", f"/containers/{container}/json").json["State"]["Running"]
+
+
 def attach(container: str, *headers: str) -> bytes:
     path = f"/containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1"
     return "\r\n".join([f"POST {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode()
@@ -277,8 +305,6 @@ def test_resize_needs_a_running_container_and_numbers(wire: Wire) -> None:
 
 @pytest.mark.parametrize("filters", [{"label": ["a=b"]}, {"label": {"a=b": True}}])
 def test_filters_come_in_two_shapes(wire: Wire, filters: dict[str, Any]) -> None:
-    import urllib.parse
-
     wanted = wire.create(Labels={"a": "b"})
     wire.create()
     query = urllib.parse.quote(json.dumps(filters))

@@ -22,6 +22,7 @@ from pogu.api import (
     images,
     networks,
     system,
+    transfer,
     usage,
     volumes,
 )
@@ -44,6 +45,7 @@ _MODULES = (
     control,
     containers,
     container_io,
+    transfer,
     images,
     build,
     networks,

@@ -15,10 +15,12 @@ from pogu.api.images import host_file
 from pogu.api.reply import json_reply
 from pogu.api.route import Route, finish
 from pogu.api.stream import JsonLines
+from pogu.api.transfer import progress_line
 from pogu.api.upload import body_file
 from pogu.build.events import (
     BuildEvent,
     Built,
+    Pulling,
     StepCached,
     StepDone,
     StepOutput,
@@ -31,8 +33,10 @@ from pogu.build.run import RunFailed
 from pogu.build.service import BuildRequest
 from pogu.errors import EngineError, InvalidParameter, NotImplementedByEngine
 from pogu.images.image import short_id
+from pogu.images.pull import PullEvent
 from pogu.linux.blocking import in_thread
 from pogu.oci.reference import Reference, parse_reference
+from pogu.registry.credentials import decode_auth_map
 from pogu.storage.apply import apply_tar
 from pogu.storage.tree import remove_tree
 
@@ -99,6 +103,7 @@ def _request(call: Call, context: Path, dockerfile_text: bytes | None) -> BuildR
         shm_size_bytes=call.integer("shmsize") or 0,
         extra_hosts=extra_hosts,
         cache_from=call.json("cachefrom", list[str], []),
+        credentials=decode_auth_map(call.http.headers.get("X-Registry-Config", "")),
     )
 
 
@@ -167,6 +172,11 @@ def _lines(event: BuildEvent) -> list[dict[str, object]]:
         case Warned():
             said = f"[Warning] {event.text}\n"
             return [{"stream": said, "pogu": _fields(event, "warning", text=event.text)}]
+        case Pulling():
+            shown = PullEvent(
+                status=event.status, id=event.id, current=event.current, total=event.total
+            )
+            return [progress_line(shown)]
         case Built():
             ours = _fields(event, "built", image_id=event.image_id)
             return [

@@ -6,12 +6,11 @@ The client asks with `Connection: Upgrade` and `Upgrade: tcp` (answer 101) or wi
 from __future__ import annotations
 
 import asyncio
-import select
 
 from aiohttp.abc import AbstractStreamWriter
 
 from pogu.api.call import Call
-from pogu.api.http_server import BaseRequest, Connection, StreamResponse
+from pogu.api.http_server import BaseRequest, Connection, StreamResponse, is_hung_up
 from pogu.api.reply import HEADERS
 
 __all__ = ["Hijacked", "HijackedResponse", "hijack"]
@@ -64,17 +63,9 @@ class Hijacked(asyncio.Protocol):
     def eof_received(self) -> bool:
         if not self._ended:
             self._ended = True
-            self.vanished = self._is_hung_up()
+            self.vanished = is_hung_up(self._transport)
             self._incoming.put_nowait(b"")
         return True
-
-    def _is_hung_up(self) -> bool:
-        found = self._transport.get_extra_info("socket") if self._transport else None
-        if found is None or found.fileno() < 0:
-            return True
-        poll = select.poll()
-        poll.register(found.fileno(), 0)
-        return any(state & (select.POLLHUP | select.POLLERR) for _, state in poll.poll(0))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.eof_received()

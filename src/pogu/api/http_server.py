@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
+import select
 import sys
 from collections.abc import Awaitable, Callable
 from types import ModuleType
@@ -56,6 +57,7 @@ __all__ = [
     "Response",
     "StreamReader",
     "StreamResponse",
+    "is_hung_up",
 ]
 
 _HIJACKED = re.compile(rb"POST /(?:v[0-9.]+/)?(?:containers/[^ ?]+/attach|exec/[^ ?]+/start)[ ?]")
@@ -73,7 +75,7 @@ class Connection(RequestHandler):
     aiohttp would read those bytes as the next request.
     """
 
-    __slots__ = ("_early", "_early_eof", "_head")
+    __slots__ = ("_bodies", "_early", "_early_eof", "_head")
 
     def __init__(self, server: HttpServer, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -87,6 +89,7 @@ class Connection(RequestHandler):
             auto_decompress=False,
             lingering_time=1.0,
         )
+        self._bodies: list[StreamReader] = []
         self._head = b""
         self._early: bytearray | None = None
         self._early_eof = False
@@ -131,9 +134,20 @@ class Connection(RequestHandler):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """A client that closes its side behind a hijack request still wants the output."""
-        self._early_eof = self._early is not None
-        return self._early_eof
+        """A client that closes its side behind a whole request still wants the answer."""
+        if self._early is not None:
+            self._early_eof = True
+            return True
+        idle = self._waiter is not None and not self._messages
+        bodies = [body for _, body in self._messages] + ([] if idle else self._bodies)
+        if not bodies or not all(body.is_eof() for body in bodies) or is_hung_up(self.transport):
+            return False
+        self.close()  # after the answer
+        return True
+
+    def begins(self, body: StreamReader) -> None:
+        """A request is handled now; all of its body may not have come yet."""
+        self._bodies = [body]
 
     def take_over(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes, bool]:
         """Give the transport to `protocol`; return it, the early bytes, and whether they end.
@@ -153,8 +167,20 @@ class Connection(RequestHandler):
     def not_hijacked(self) -> None:
         """The hijack request was refused: what followed is an ordinary request again."""
         early, self._early = self._early, None
-        if early and not self._early_eof:
+        if self._early_eof:
+            self.close()  # after the answer
+        elif early:
             super().data_received(bytes(early))
+
+
+def is_hung_up(transport: asyncio.BaseTransport | None) -> bool:
+    """True when the client closed both directions: it is gone, rather than done with its input."""
+    found = transport.get_extra_info("socket") if transport is not None else None
+    if found is None or found.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(found.fileno(), 0)
+    return any(state & (select.POLLHUP | select.POLLERR) for _, state in poll.poll(0))
 
 
 class HttpServer(Server):
@@ -179,6 +205,8 @@ class HttpServer(Server):
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> BaseRequest:
+        if isinstance(protocol, Connection):
+            protocol.begins(payload)
         return BaseRequest(
             message,
             payload,

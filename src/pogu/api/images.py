@@ -14,9 +14,10 @@ from pogu.api.http_server import StreamResponse
 from pogu.api.reply import empty, json_reply
 from pogu.api.route import Route, finish
 from pogu.api.stream import JsonLines
+from pogu.api.transfer import pull
 from pogu.api.units import unix_ns
 from pogu.api.upload import body_file
-from pogu.errors import EngineError, Forbidden, InvalidParameter, NotFound, NotImplementedByEngine
+from pogu.errors import EngineError, Forbidden, InvalidParameter, NotFound
 from pogu.images.image import Image, Removed
 from pogu.model.container import ContainerConfig
 from pogu.oci.reference import Reference, parse_reference
@@ -131,7 +132,7 @@ async def prune(call: Call) -> StreamResponse:
 async def create(call: Call) -> StreamResponse:
     """`POST /images/create`: pull (`fromImage`) or import (`fromSrc`)."""
     if call.text("fromImage"):
-        return _pull(call)
+        return await pull(call, reference_of(call.text("fromImage"), call.text("tag")))
     source = call.text("fromSrc")
     if source != "-":
         raise InvalidParameter(
@@ -139,18 +140,6 @@ async def create(call: Call) -> StreamResponse:
             hint="fetch it first: curl -L URL | pogu import - NAME",
         )
     return await _import(call)
-
-
-def _pull(call: Call) -> StreamResponse:
-    """Registries are not reached; what is here already is not an error."""
-    reference = reference_of(call.text("fromImage"), call.text("tag"))
-    name = reference.with_default_tag().familiar
-    raise NotImplementedByEngine(
-        f"pull access denied for {reference.familiar_repository}: Pogu does not pull from"
-        " registries yet",
-        hint=f"make a base image here: pogu image bootstrap debian:bookworm (then tag it {name}),"
-        " or pogu import FILE.tar NAME",
-    )
 
 
 async def _import(call: Call) -> StreamResponse:

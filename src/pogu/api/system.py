@@ -1,4 +1,4 @@
-"""Edge: `/_ping`, `/version`, `/info`, `/events`, `/auth`."""
+"""Edge: `/_ping`, `/version`, `/info`, `/events`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pogu.api.http_server import Response, StreamResponse
 from pogu.api.reply import HEADERS, json_reply
 from pogu.api.route import Route
 from pogu.api.stream import open_stream
-from pogu.errors import NotImplementedByEngine
 from pogu.events import Event
 
 __all__ = ["ROUTES"]
@@ -38,13 +37,6 @@ async def version(call: Call) -> StreamResponse:
 
 async def info(call: Call) -> StreamResponse:
     return json_reply(system_view.info(call.engine))
-
-
-async def auth(call: Call) -> StreamResponse:
-    raise NotImplementedByEngine(
-        "login is not implemented by Pogu",
-        hint="pulling and pushing come with registries; `pogu image bootstrap` makes base images",
-    )
 
 
 async def events(call: Call) -> StreamResponse:
@@ -81,5 +73,4 @@ ROUTES = [
     Route("GET", "/version", version),
     Route("GET", "/info", info),
     Route("GET", "/events", events),
-    Route("POST", "/auth", auth),
 ]

@@ -9,6 +9,7 @@ from pogu.oci.digest import Digest
 __all__ = [
     "BuildEvent",
     "Built",
+    "Pulling",
     "StepCached",
     "StepDone",
     "StepOutput",
@@ -69,6 +70,16 @@ class Triggered(BuildEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned(BuildEvent):
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulling(BuildEvent):
+    """A base image is on its way: one line of a pull's progress."""
+
+    status: str
+    id: str
+    current: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pogu.build.base_images import BaseImages
 from pogu.build.cache import BuildCache, CacheEntry
 from pogu.build.context import Context, FileDigests
 from pogu.build.events import BuildEvent, Built, Tagged, Warned
@@ -30,11 +31,13 @@ from pogu.dockerfile.instructions import Dockerfile
 from pogu.dockerfile.parser import parse_dockerfile
 from pogu.errors import EngineError, InvalidParameter, NotFound
 from pogu.events import EventBus
+from pogu.images.pull import Puller
 from pogu.images.store import Image, ImageStore
 from pogu.linux.blocking import in_thread
 from pogu.network.service import Networks
 from pogu.oci.digest import ChainId
 from pogu.oci.reference import Reference
+from pogu.registry.credentials import Credentials
 from pogu.runtime.oci_runtime import OciRuntime
 from pogu.runtime.workload import Resources
 from pogu.storage.layers import LayerStore
@@ -67,6 +70,8 @@ class BuildRequest:
     shm_size_bytes: int = 0
     extra_hosts: Sequence[str] = ()
     cache_from: Sequence[str] = ()
+    credentials: Mapping[str, Credentials] = field(default_factory=dict)
+    """By registry, for base images."""
 
 
 class Builder:
@@ -82,7 +87,9 @@ class Builder:
         images: ImageStore,
         networks: Networks,
         runtime: OciRuntime,
+        puller: Puller,
     ) -> None:
+        self._puller = puller
         self._config = config
         self._events = events
         self._layers = layers
@@ -166,7 +173,15 @@ class Builder:
             slots=self._slots,
             emit=emit,
         )
-        stages = _Stages(job, names, self._images)
+        bases = BaseImages(
+            self._images,
+            self._puller,
+            credentials=request.credentials,
+            platform=request.platform,
+            always=request.pull,
+            emit=emit,
+        )
+        stages = _Stages(job, names, bases)
         state = await stages.run()
         await _warn_unused(request, job, stages.used_args, emit)
         return await self._store(state, request, emit, names[planned.target.index], job)
@@ -208,10 +223,10 @@ class Builder:
 class _Stages:
     """The stages of one build as tasks; each is waited for by those that need it."""
 
-    def __init__(self, job: BuildJob, names: Mapping[int, str], images: ImageStore) -> None:
+    def __init__(self, job: BuildJob, names: Mapping[int, str], bases: BaseImages) -> None:
         self._job = job
         self._names = names
-        self._images = images
+        self._bases = bases
         self._tasks: dict[int, asyncio.Task[StageState]] = {}
         self._builds: list[StageBuild] = []
 
@@ -233,7 +248,7 @@ class _Stages:
 
     async def image(self, name: str) -> Image:
         """Raises: NotFound in Docker's words."""
-        return self._images.resolve(name)
+        return await self._bases.get(name)
 
     @property
     def used_args(self) -> set[str]:

@@ -168,5 +168,10 @@ class PlainView(View):
             write(2, "\n")
         show_error(error)
 
+    def other(self, line: Json) -> None:
+        if line.get("status") and not line.get("progressDetail"):
+            name = f"{line['id']}: " if line.get("id") else ""
+            self._say(f"  {name}{line['status']}\n")
+
     def finished(self) -> None:
         return

@@ -40,6 +40,9 @@ COMMON = {
     "logs": "logs",
     "attach": "attach",
     "pull": "pull",
+    "push": "push",
+    "login": "login",
+    "logout": "login",
     "version": "system",
     "info": "system",
     "doctor": "doctor",
@@ -90,6 +93,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "build": "build",
             "bootstrap": "bootstrap",
             "pull": "pull",
+            "push": "push",
         },
     ),
     "volume": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pogu.cli.context import Context
+from pogu.cli.credentials import CredentialStore, auth_header, server_of
 from pogu.cli.failure import CliError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.images import split_tag
@@ -44,7 +45,9 @@ def pull_image(
         "tag": tag or None,
         "platform": platform or None,
     }
-    for line in status_lines(context.request("POST", "/images/create", parameters)):
+    headers = auth_header(CredentialStore().get(server_of(repository)))
+    reply = context.request("POST", "/images/create", parameters, headers=headers)
+    for line in status_lines(reply):
         if not quiet:
             say(line)
     return _full_name(repository) + (f"{'@' if digest else ':'}{tag}" if tag else "")

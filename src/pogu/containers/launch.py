@@ -178,7 +178,8 @@ class Launcher:
         if mode == "host" or mode.startswith("container:"):
             return None
         wanted = ports_to_publish(record.config, record.host_config) if mode != "none" else []
-        mac = record.config.mac_address
+        asked = (record.networking.endpoints_config or {}).get(mode)
+        mac = record.config.mac_address or (asked.mac_address if asked else "")
         last_error: Conflict | None = None
         for ports in choices(wanted):
             try:

@@ -274,7 +274,7 @@ class Containers:
         entry = self._registry.find(name)
         future: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
         if condition in ("", "not-running"):
-            if not entry.active and entry.state.status is not Status.RESTARTING:
+            if entry.ended.is_set() and entry.state.status is not Status.RESTARTING:
                 future.set_result(entry.exit_status())
             else:
                 entry.exit_waiters.append(future)

@@ -7,7 +7,7 @@ import re
 
 from pogu.containers.ports import parse_exposed, requested_ports
 from pogu.containers.signals import parse_signal
-from pogu.errors import InvalidParameter
+from pogu.errors import InvalidParameter, NotImplementedByEngine
 from pogu.model.container import CreateRequest, HostConfig
 
 __all__ = ["check_name", "check_request", "network_mode"]
@@ -101,6 +101,8 @@ def _check_isolation(host: HostConfig) -> None:
     _check_mode(host.uts_mode, ("", "host"), "UTS", joins=False)
     _check_mode(host.cgroupns_mode, ("", "private", "host"), "cgroup namespace", joins=False)
     _check_mode(host.userns_mode, ("", "host"), "user namespace", joins=False)
+    if host.isolation not in ("", "default"):
+        _refuse(f"invalid isolation '{host.isolation}' on linux")
 
 
 def _check_network(request: CreateRequest, warnings: list[str]) -> None:
@@ -120,6 +122,28 @@ def _check_network(request: CreateRequest, warnings: list[str]) -> None:
         _refuse("conflicting options: hostname and the UTS mode")
     if mode.startswith("container:"):
         _check_joined_network(request)
+    _check_endpoints(request)
+    if host.links:
+        raise NotImplementedByEngine(
+            f"links are not implemented by Pogu: {host.links[0]}",
+            hint="containers reach each other by address: inspect -f '{{.NetworkSettings."
+            "IPAddress}}', or share one network with --network container:NAME",
+        )
+
+
+def _check_endpoints(request: CreateRequest) -> None:
+    """What is asked of each network: a MAC address may be, an IP address not."""
+    endpoints = request.networking_config.endpoints_config or {}
+    for name, asked in endpoints.items():
+        addresses = asked.ipam_config or {} if asked else {}
+        if addresses.get("IPv4Address") or addresses.get("IPv6Address"):
+            _refuse(
+                f"invalid config for network {name}: invalid endpoint settings:\n"
+                "user specified IP address is supported on user defined networks only"
+            )
+    for mac in (request.mac_address, *(one.mac_address for one in endpoints.values() if one)):
+        if mac and not re.fullmatch(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", mac):
+            _refuse(f"address {mac}: invalid MAC address", "for example 02:42:ac:11:00:02")
 
 
 def _check_joined_network(request: CreateRequest) -> None:
@@ -184,6 +208,12 @@ def _check_cpu(host: HostConfig) -> None:
     for name, text in (("cpus", host.cpuset_cpus), ("mems", host.cpuset_mems)):
         if text and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
             _refuse(f"Invalid value {text} for cpuset {name}", "for example 0-2,4")
+    last = max(map(int, re.findall(r"\d+", host.cpuset_cpus)), default=0)
+    if last >= cores:
+        _refuse(
+            f"Requested CPUs are not available - requested {host.cpuset_cpus},"
+            f" available: 0-{cores - 1}"
+        )
 
 
 def _check_limits(host: HostConfig) -> None:
@@ -191,6 +221,11 @@ def _check_limits(host: HostConfig) -> None:
         _refuse("Range of blkio weight is from 10 to 1000")
     if not -1000 <= host.oom_score_adj <= 1000:
         _refuse(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+    if host.device_requests:
+        _refuse(
+            "could not select device driver: device requests (--gpus) have no driver here",
+            "--device /dev/… gives a device to a container",
+        )
     if host.shm_size < 0:
         _refuse("SHM size can not be less than 0")
     for limit in host.ulimits or ():

@@ -10,8 +10,9 @@ lie in the image's row, so that an image appears with one commit.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import BinaryIO
 
 from pogu.db import Database
@@ -54,6 +55,7 @@ class ImageStore:
         self._users: Callable[[Digest], Sequence[tuple[str, bool]]] = lambda _image_id: ()
         self._keepers: list[Callable[[], set[ChainId]]] = []
         self._holds = 0
+        self._after_collection: Callable[[], Awaitable[None]] | None = None
         self._index = ImageIndex(db, self._chain_size)
 
     def _chain_size(self, top: ChainId | None) -> int | None:
@@ -70,6 +72,10 @@ class ImageStore:
         """Add one who is asked which layers must stay although no image has them (build cache,
         containers of a deleted image); the layers below them stay too."""
         self._keepers.append(ask)
+
+    def after_collection(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Set what is done whenever unused layers were looked for: blobs nobody needs go too."""
+        self._after_collection = work
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
@@ -208,6 +214,17 @@ class ImageStore:
             )
         self._name(image_id, reference.with_default_tag())
 
+    def tag_pulled(self, image_id: Digest, reference: Reference) -> None:
+        """As `tag`, for the names that a registry gave: a digest is one."""
+        self._index.set_name(image_id, reference, time=self._now())
+        publish_image_event(self._events, "pull", self.get(image_id), reference.familiar)
+
+    def tag_pushed(self, image_id: Digest, reference: Reference, digest: Digest) -> None:
+        """Remember the digest by which a registry knows the image now."""
+        name = replace(reference, tag=None, digest=digest)
+        self._index.set_name(image_id, name, time=self._now())
+        publish_image_event(self._events, "push", self.get(image_id), reference.familiar)
+
     def _name(self, image_id: Digest, reference: Reference) -> None:
         self._index.set_name(image_id, reference, time=self._now())
         publish_image_event(self._events, "tag", self.get(image_id), reference.familiar)
@@ -297,6 +314,8 @@ class ImageStore:
         if doomed:
             trash = self._layers.detach([layer.chain_id for layer in doomed])
             await in_thread(self._layers.discard, trash)
+        if self._after_collection is not None:
+            await self._after_collection()
         return doomed
 
     def _mark(self, top: ChainId | None, kept: set[ChainId]) -> None:

@@ -167,6 +167,7 @@ class HostConfig(_Wire, frozen=True, kw_only=True):
     cpuset_mems: str = ""
     devices: tuple[DeviceMapping, ...] | None = None
     device_cgroup_rules: tuple[str, ...] | None = None
+    device_requests: tuple[dict[str, object], ...] | None = None
     memory_reservation: int = 0
     memory_swap: int = 0
     memory_swappiness: int | None = None

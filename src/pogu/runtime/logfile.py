@@ -22,13 +22,18 @@ __all__ = ["LogRecord", "read_log", "remove_log", "rotate_if_larger"]
 
 _BLOCK = 1 << 20
 _POLL_S = 0.05
+_LONGEST_LINE = 1 << 20
+"""What is longer comes in pieces: a program may never end its line, memory does."""
 _FULL_LINE = re.compile(rb"^\S+ std(?:out|err) F ", re.MULTILINE)
 _TAG = re.compile(rb"^\S+ (std(?:out|err)) ([PF]) ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRecord:
-    """One line with its line end as written; the last one may lack it. 1 stdout, 2 stderr."""
+    """One line with its line end as written; the last one may lack it. 1 stdout, 2 stderr.
+
+    A line above `_LONGEST_LINE` comes as several records, of which only the last has a line end.
+    """
 
     stream: int
     time_ns: int
@@ -41,6 +46,7 @@ class _Parser:
     def __init__(self) -> None:
         self._rest = b""
         self._partial: dict[int, list[bytes]] = {1: [], 2: []}
+        self._partial_bytes = {1: 0, 2: 0}
         self._times: dict[int, int] = {1: 0, 2: 0}
         self._second_text = b""
         self._second_ns = 0
@@ -60,18 +66,26 @@ class _Parser:
                 self._times[stream] = self._time_ns(stamp)
             if after[7:8] == b"P":
                 partial.append(data)
+                self._partial_bytes[stream] += len(data)
+                if self._partial_bytes[stream] >= _LONGEST_LINE:
+                    yield self._taken(stream)
                 continue
             if partial:
-                data = b"".join(partial) + data
-                partial.clear()
+                data = self._taken(stream).data + data
             yield LogRecord(stream=stream, time_ns=self._times[stream], data=data + b"\n")
 
     def finish(self) -> Iterator[LogRecord]:
         """Yield what ended without a line end."""
         for stream, partial in self._partial.items():
             if partial:
-                yield LogRecord(stream=stream, time_ns=self._times[stream], data=b"".join(partial))
-                partial.clear()
+                yield self._taken(stream)
+
+    def _taken(self, stream: int) -> LogRecord:
+        """What there is of a line that has not ended."""
+        data = b"".join(self._partial[stream])
+        self._partial[stream].clear()
+        self._partial_bytes[stream] = 0
+        return LogRecord(stream=stream, time_ns=self._times[stream], data=data)
 
     def _time_ns(self, stamp: bytes) -> int:
         """Parse `2026-01-02T03:04:05.123456789+00:00`; the second is remembered."""
@@ -227,7 +241,7 @@ async def read_log(
                 continue
             for record in parser.feed(block):
                 if skip > 0:
-                    skip -= 1
+                    skip -= record.data.endswith(b"\n")
                     continue
                 if record.time_ns < since_ns:
                     continue

@@ -31,7 +31,7 @@ from pogu.storage.journal import read_journal
 from pogu.storage.overlay import unmount
 from pogu.storage.tree import remove_tree
 
-__all__ = ["Layer", "LayerDraft", "LayerStore"]
+__all__ = ["Layer", "LayerDraft", "LayerStore", "Unpacked"]
 
 _MIGRATIONS = [
     """
@@ -75,6 +75,15 @@ class LayerDraft:
     @property
     def work(self) -> Path:
         return self.path / "work"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """A layer tar on disk, verified, not yet a layer."""
+
+    draft: LayerDraft
+    diff_id: DiffId
+    size_bytes: int
 
 
 class LayerStore:
@@ -160,17 +169,32 @@ class LayerStore:
         The diff ID is that of the uncompressed bytes. Raises: DataLoss when it is not
         `expected`; InvalidParameter on a broken or hostile archive (nothing is left behind).
         """
+        return self.commit_unpacked(self.unpack(tar, expected=expected), parent=parent)
+
+    def unpack(self, tar: BinaryIO, *, expected: DiffId | None = None) -> Unpacked:
+        """As `commit_tar` without the commit: several layers may be unpacked at once. Slow."""
         draft = self.prepare()
         try:
             applied = apply_tar(tar, draft.diff, journal=draft.path / "journal")
             diff_id = DiffId(f"sha256:{applied.diff_id_hex}")
             if expected is not None and diff_id != expected:
                 raise DataLoss(f"layer verification failed: expected {expected}, got {diff_id}")
-            return self._publish(draft, parent, diff_id, applied.size_bytes)
+        except OSError as err:
+            self.discard(draft)
+            raise no_space(err) from err
+        except BaseException:
+            self.discard(draft)
+            raise
+        return Unpacked(draft=draft, diff_id=diff_id, size_bytes=applied.size_bytes)
+
+    def commit_unpacked(self, unpacked: Unpacked, *, parent: ChainId | None) -> Layer:
+        """Make it a layer over `parent`, durable; the draft is consumed. Slow."""
+        try:
+            return self._publish(unpacked.draft, parent, unpacked.diff_id, unpacked.size_bytes)
         except OSError as err:
             raise no_space(err) from err
         finally:
-            self.discard(draft)
+            self.discard(unpacked.draft)
 
     def _publish(
         self, draft: LayerDraft, parent: ChainId | None, diff_id: DiffId, size_bytes: int

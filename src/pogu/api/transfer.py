@@ -1,0 +1,128 @@
+"""Edge: pull, push, login: `POST /images/create?fromImage=`, `/images/{name}/push`, `/auth`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pogu.api.call import Call
+from pogu.api.http_server import StreamResponse
+from pogu.api.reply import json_reply
+from pogu.api.route import Route
+from pogu.api.stream import JsonLines
+from pogu.errors import EngineError
+from pogu.images.pull import PullEvent
+from pogu.images.push import PushEvent
+from pogu.oci.reference import Reference, parse_reference
+from pogu.registry.credentials import Credentials, decode_auth
+
+__all__ = ["ROUTES", "progress_line", "pull"]
+
+_MOVING = frozenset({"Downloading", "Extracting", "Pushing"})
+
+
+def progress_line(event: PullEvent | PushEvent) -> dict[str, object]:
+    """Docker's JSON: `{"status", "id", "progressDetail", "progress"}`."""
+    line: dict[str, object] = {"status": event.status}
+    if event.id:
+        line["id"] = event.id
+        if event.status in _MOVING:
+            line["progressDetail"] = {"current": event.current, "total": event.total}
+            line["progress"] = _bar(event.current, event.total)
+        else:
+            line["progressDetail"] = {}
+    return line
+
+
+def _bar(current: int, total: int) -> str:
+    """What older clients print: `[====>    ]  1.2MB/3.4MB`."""
+    width = 50
+    done = width * current // total if total else 0
+    bar = "=" * done + (">" if done < width else "") + " " * (width - done - 1)
+    return f"[{bar[:width]}] {current / 1e6:>7.3g}MB/{total / 1e6:.3g}MB"
+
+
+async def pull(call: Call, reference: Reference) -> StreamResponse:
+    """Pull an image, or with `fromImage` alone and `all` every tag of a repository."""
+    lines = JsonLines(call)
+    credentials = decode_auth(call.http.headers.get("X-Registry-Auth", ""))
+
+    async def emit(event: PullEvent) -> None:
+        await lines.send(progress_line(event))
+
+    try:
+        await call.engine.puller.pull(
+            reference, platform=call.text("platform"), credentials=credentials, emit=emit
+        )
+    except EngineError as err:
+        return await lines.fail(err)
+    return await lines.end()
+
+
+async def push(call: Call) -> StreamResponse:
+    lines = JsonLines(call)
+    credentials = decode_auth(call.http.headers.get("X-Registry-Auth", ""))
+    await call.body()
+
+    async def emit(event: PushEvent) -> None:
+        await lines.send(progress_line(event))
+
+    try:
+        for reference in _to_push(call):
+            pushed = await call.engine.pusher.push(reference, credentials=credentials, emit=emit)
+            aux = {"Tag": pushed.tag, "Digest": pushed.digest, "Size": pushed.size_bytes}
+            await lines.send({"progressDetail": {}, "aux": aux})
+    except EngineError as err:
+        return await lines.fail(err)
+    return await lines.end()
+
+
+def _to_push(call: Call) -> list[Reference]:
+    """The tag that is named; without a tag every one of the repository (as `--all-tags` asks)."""
+    named = parse_reference(call.name)
+    tag = call.text("tag")
+    if tag:
+        return [parse_reference(f"{call.name}:{tag}")]
+    if named.tag or named.digest:
+        return [named]
+    tags = [
+        reference
+        for image in call.engine.images.all()
+        for reference in image.tags
+        if reference.repository == named.repository
+    ]
+    return sorted(tags, key=str) or [named.with_default_tag()]
+
+
+class _Login(msgspec.Struct, frozen=True):
+    username: str = ""
+    password: str = ""
+    serveraddress: str = ""
+    identitytoken: str = ""
+    registrytoken: str = ""
+
+
+async def auth(call: Call) -> StreamResponse:
+    """Try the credentials at the registry. Raises: Unauthorized."""
+    body = await call.body_as(_Login)
+    credentials = Credentials(
+        username=body.username,
+        password=body.password,
+        identity_token=body.identitytoken,
+        registry_token=body.registrytoken,
+        server=body.serveraddress,
+    )
+    await call.engine.puller.check_login(body.serveraddress, credentials)
+    return json_reply({"Status": "Login Succeeded", "IdentityToken": ""})
+
+
+async def tags(call: Call) -> StreamResponse:
+    """`/pogu/tags/{name}`: every tag of a repository."""
+    credentials = decode_auth(call.http.headers.get("X-Registry-Auth", ""))
+    return json_reply(await call.engine.puller.tags(parse_reference(call.name), credentials))
+
+
+ROUTES = [
+    Route("POST", "/images/{name}/push", push),
+    Route("POST", "/auth", auth),
+    Route("GET", "/pogu/tags/{name}", tags),
+]

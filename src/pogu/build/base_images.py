@@ -1,0 +1,85 @@
+"""Service: the images that FROM and --from name: those that are here, else pulled, each once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from pogu.build.events import BuildEvent, Pulling
+from pogu.errors import EngineError, NotFound
+from pogu.images.image import Image
+from pogu.images.pull import Puller, PullEvent
+from pogu.images.store import ImageStore
+from pogu.oci.reference import Reference, parse_reference
+from pogu.registry.credentials import Credentials
+
+__all__ = ["BaseImages"]
+
+_HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io")
+
+
+class BaseImages:
+    """For one build."""
+
+    def __init__(
+        self,
+        images: ImageStore,
+        puller: Puller,
+        *,
+        credentials: Mapping[str, Credentials],
+        platform: str,
+        always: bool,
+        emit: Callable[[BuildEvent], Awaitable[None]],
+    ) -> None:
+        self._images = images
+        self._puller = puller
+        self._credentials = credentials
+        self._platform = platform
+        self._always = always
+        self._emit = emit
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._pulled: dict[str, Image] = {}
+
+    async def get(self, name: str) -> Image:
+        """Raises: NotFound in Docker's words, with the near miss or why it could not be pulled."""
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            if name in self._pulled:
+                return self._pulled[name]
+            missing: NotFound | None = None
+            try:
+                image = self._images.resolve(name)
+                if not self._always:
+                    return image
+            except NotFound as err:
+                missing = err
+            image = await self._pull(name, missing)
+            self._pulled[name] = image
+            return image
+
+    async def _pull(self, name: str, missing: NotFound | None) -> Image:
+        reference = parse_reference(name)
+
+        async def emit(event: PullEvent) -> None:
+            await self._emit(
+                Pulling(status=event.status, id=event.id, current=event.current, total=event.total)
+            )
+
+        try:
+            return await self._puller.pull(
+                reference,
+                platform=self._platform,
+                credentials=self._known(reference),
+                emit=emit,
+            )
+        except EngineError as err:
+            if missing is None:
+                return self._images.resolve(name)  # --pull without a registry: what is here
+            near = missing.hint if (missing.hint or "").startswith("did you mean") else None
+            raise NotFound(f"{missing.message}: {err.message}", hint=near or err.hint) from err
+
+    def _known(self, reference: Reference) -> Credentials:
+        keys = _HUB_KEYS if reference.domain == "docker.io" else (reference.domain,)
+        for key in keys:
+            if key in self._credentials:
+                return self._credentials[key]
+        return Credentials()

@@ -1,0 +1,51 @@
+"""Edge: `push`."""
+
+from __future__ import annotations
+
+from pogu.cli.context import Context
+from pogu.cli.credentials import CredentialStore, auth_header, server_of
+from pogu.cli.failure import CliError
+from pogu.cli.flags import Command, Flag, Values
+from pogu.cli.http import quote
+from pogu.cli.images import split_tag
+from pogu.cli.progress import status_lines
+
+__all__ = ["COMMANDS"]
+
+
+def _push(context: Context, values: Values) -> int:
+    repository, tag = split_tag(values.args[0])
+    everything = values.flag("all-tags")
+    if tag and everything:
+        raise CliError("tag can't be used with --all-tags/-a")
+    if not tag and not everything:
+        tag = "latest"
+        if not values.flag("quiet"):
+            context.out("Using default tag: latest")
+    headers = auth_header(CredentialStore().get(server_of(repository)))
+    headers = headers or {"X-Registry-Auth": "e30="}
+    reply = context.request(
+        "POST", f"/images/{quote(repository)}/push", {"tag": tag or None}, headers=headers
+    )
+    for line in status_lines(reply):
+        if not values.flag("quiet"):
+            context.out(line)
+    if values.flag("quiet"):
+        context.out(f"{repository}:{tag}" if tag else repository)
+    return 0
+
+
+COMMANDS = {
+    "push": Command(
+        "push",
+        "[OPTIONS] NAME[:TAG]",
+        "Upload an image to a registry",
+        _push,
+        [
+            Flag("-a, --all-tags", "bool", "Push all tags of an image"),
+            Flag("-q, --quiet", "bool", "Suppress verbose output"),
+        ],
+        least=1,
+        most=1,
+    )
+}

@@ -1,0 +1,231 @@
+"""Service: blobs on their way here; owns `<root>/tmp/part-<hex>`.
+
+A part outlives a broken connection, a cancelled pull and a killed engine: the next try goes on at
+its end. Many may be under way; the same blob is fetched once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from pogu.config import Paths
+from pogu.errors import DataLoss, EngineError, Unavailable
+from pogu.linux.blocking import in_thread
+from pogu.oci.digest import Digest
+from pogu.registry.client import Repository
+from pogu.storage.blobs import BlobStore
+
+__all__ = ["Downloads", "GrowingFile", "Progress"]
+
+log = logging.getLogger(__name__)
+
+_BLOCK = 1 << 18
+_TRIES = 5
+_KEPT_S = 7 * 24 * 3600
+_KEPT_BYTES = 20 << 30
+
+Progress = Callable[[int, int], Awaitable[None]]
+
+
+class GrowingFile:
+    """Reads a part while it is still being written; for unpacking beside the transfer.
+
+    `read` blocks its thread until there is more. Raises: OSError when the transfer failed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._changed = threading.Condition()
+        self._size = 0
+        self._over = False
+        self._failed = False
+
+    def grown(self, size: int, *, over: bool = False, failed: bool = False) -> None:
+        """The writer tells how many bytes are there. From any thread."""
+        with self._changed:
+            self._size = size
+            self._over, self._failed = over, failed
+            self._changed.notify_all()
+
+    def read(self, size: int = -1) -> bytes:
+        position = self._file.tell()
+        with self._changed:
+            while self._size <= position and not self._over:
+                self._changed.wait()
+            if self._failed:
+                raise OSError("the transfer broke")
+            there = self._size - position
+        return self._file.read(there if size < 0 else min(size, there))
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Downloads:
+    """Fetches blobs into parts and parts into the blob store."""
+
+    def __init__(self, paths: Paths, blobs: BlobStore, *, at_once: int = 4) -> None:
+        self._paths = paths
+        self._blobs = blobs
+        self._slots = asyncio.Semaphore(at_once)
+        self._running: dict[Digest, asyncio.Lock] = {}
+
+    def part(self, digest: Digest) -> Path:
+        return self._paths.tmp / f"part-{digest.removeprefix('sha256:')}"
+
+    async def fetch(
+        self,
+        repository: Repository,
+        digest: Digest,
+        size: int,
+        *,
+        progress: Progress,
+        reader: Callable[[Path], GrowingFile] | None = None,
+    ) -> Path:
+        """Bring a blob into the store, verified and durable; return its path.
+
+        What is here already is not fetched. `reader` is told the part to read along.
+        Raises: DataLoss when the content differs from its digest; Unavailable.
+        """
+        lock = self._running.setdefault(digest, asyncio.Lock())
+        async with lock:
+            if self._blobs.has(digest):
+                return self._blobs.path(digest)
+            async with self._slots:
+                await self._complete(repository, digest, size, progress, reader)
+            await in_thread(self._blobs.adopt, self.part(digest), digest)
+        return self._blobs.path(digest)
+
+    async def _complete(
+        self,
+        repository: Repository,
+        digest: Digest,
+        size: int,
+        progress: Progress,
+        reader: Callable[[Path], GrowingFile] | None,
+    ) -> None:
+        part = self.part(digest)
+        part.touch(mode=0o600)
+        growing = reader(part) if reader is not None else None
+        try:
+            await self._transfer(repository, digest, size, progress, growing)
+        except BaseException:
+            if growing is not None:
+                growing.grown(0, over=True, failed=True)
+            raise
+        if growing is not None:
+            growing.grown(part.stat().st_size, over=True)
+
+    async def _transfer(
+        self,
+        repository: Repository,
+        digest: Digest,
+        size: int,
+        progress: Progress,
+        growing: GrowingFile | None,
+    ) -> None:
+        """Read to the end, going on where a connection broke; the digest decides."""
+        part = self.part(digest)
+        hashed = await in_thread(_hash_of, part)
+        have = part.stat().st_size
+        if have > size:
+            hashed, have = _start_over(part)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                if have < size or size == 0:
+                    have, hashed = await self._append(
+                        repository, digest, have, hashed, size, progress, growing
+                    )
+                if have >= size:
+                    break
+                raise Unavailable(f"the transfer of {digest} ended after {have} of {size} bytes")
+            except (TimeoutError, Unavailable, OSError) as err:
+                if isinstance(err, OSError) and err.errno is not None:
+                    raise
+                have = part.stat().st_size
+                hashed = await in_thread(_hash_of, part)
+                if attempt == _TRIES:
+                    raise _broken(digest, err) from err
+                log.info("blob=%s goes on at %s: %s", digest, have, err)
+                await asyncio.sleep(0.2 * 2**attempt)
+        if f"sha256:{hashed.hexdigest()}" != digest:
+            part.unlink(missing_ok=True)
+            raise DataLoss(
+                f"filesystem layer verification failed for digest {digest}",
+                hint="what the registry sent is damaged; it was thrown away, try again",
+            )
+
+    async def _append(
+        self,
+        repository: Repository,
+        digest: Digest,
+        have: int,
+        hashed: Any,
+        size: int,
+        progress: Progress,
+        growing: GrowingFile | None,
+    ) -> tuple[int, Any]:
+        import aiohttp
+
+        part = self.part(digest)
+        try:
+            async with repository.blob(digest, offset=have) as (offset, stream):
+                if offset != have:
+                    hashed, have = _start_over(part)
+                with part.open("ab") as file:
+                    while data := await stream.read(_BLOCK):
+                        if have + len(data) > size > 0:
+                            raise DataLoss(f"the registry sent more than {size} bytes of {digest}")
+                        file.write(data)
+                        hashed.update(data)
+                        have += len(data)
+                        if growing is not None:
+                            file.flush()
+                            growing.grown(have)
+                        await progress(have, size)
+        except (aiohttp.ClientError, TimeoutError) as err:
+            raise Unavailable(f"the transfer of {digest} broke: {err}") from err
+        return have, hashed
+
+    def sweep(self) -> None:
+        """At engine start: parts of long ago go, and the oldest above the bound. Slow."""
+        parts = []
+        for entry in os.scandir(self._paths.tmp):
+            if entry.name.startswith("part-"):
+                info = entry.stat()
+                parts.append((info.st_mtime, info.st_size, entry.path))
+        total = 0
+        for changed, size, path in sorted(parts, reverse=True):
+            total += size
+            if total > _KEPT_BYTES or time.time() - changed > _KEPT_S:
+                os.unlink(path)
+
+
+def _hash_of(path: Path) -> Any:
+    hashed = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            hashed.update(data)
+    return hashed
+
+
+def _start_over(part: Path) -> tuple[Any, int]:
+    os.truncate(part, 0)
+    return hashlib.sha256(), 0
+
+
+def _broken(digest: Digest, err: Exception) -> EngineError:
+    return Unavailable(
+        f"{err}", hint=f"what arrived of {digest[:19]} is kept: pull again and it goes on there"
+    )

@@ -1,0 +1,353 @@
+"""Service: pull: manifest → what is missing is fetched → layers are unpacked → the image is named.
+
+Every byte is checked against its digest, every layer against its diff ID. Layers are fetched and
+unpacked at once where they allow it; they are committed bottom first. A pull that ends early leaves
+only parts that the next one goes on with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import msgspec
+
+from pogu.config import Config
+from pogu.errors import DataLoss, EngineError, InvalidParameter, NotFound, Unauthorized
+from pogu.images.download import Downloads, GrowingFile, Progress
+from pogu.images.image import Image
+from pogu.images.platform import Platform, choose, parse_platform
+from pogu.images.provenance import LayerBlob, Provenance
+from pogu.images.store import ImageStore
+from pogu.linux.blocking import in_thread, in_thread_to_end
+from pogu.oci.digest import ChainId, DiffId, chain_ids
+from pogu.oci.image import Descriptor, Manifest, MediaType, decode_image_config
+from pogu.oci.reference import Reference
+from pogu.registry.client import FetchedManifest, Repository
+from pogu.registry.credentials import Credentials
+from pogu.registry.endpoint import endpoints
+from pogu.registry.transport import Transport
+from pogu.storage.blobs import BlobStore
+from pogu.storage.layers import Layer, LayerStore, Unpacked
+
+__all__ = ["PullEvent", "Puller"]
+
+_INDEXES = (MediaType.OCI_INDEX, MediaType.DOCKER_INDEX)
+_MANIFESTS = (MediaType.OCI_MANIFEST, MediaType.DOCKER_MANIFEST)
+_UNPACKED_AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullEvent:
+    """One line of progress in Docker's words; `id` is a layer's short digest or a tag."""
+
+    status: str
+    id: str = ""
+    current: int = 0
+    total: int = 0
+
+
+Emit = Callable[[PullEvent], Awaitable[None]]
+
+
+class Puller:
+    """Async; several pulls may run at once and share what they fetch."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        images: ImageStore,
+        layers: LayerStore,
+        blobs: BlobStore,
+        provenance: Provenance,
+        downloads: Downloads,
+    ) -> None:
+        self._config = config
+        self._images = images
+        self._layers = layers
+        self._blobs = blobs
+        self._provenance = provenance
+        self._downloads = downloads
+        self._unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
+        self._committing: dict[ChainId, asyncio.Lock] = {}
+
+    async def pull(
+        self,
+        reference: Reference,
+        *,
+        platform: str = "",
+        credentials: Credentials | None = None,
+        emit: Emit,
+    ) -> Image:
+        """Bring an image here and name it.
+
+        Raises: NotFound, Unauthorized in Docker's words; DataLoss when content is not what its
+        digest says; InvalidParameter.
+        """
+        named = reference.with_default_tag()
+        wanted = parse_platform(platform)
+        own = credentials or Credentials()
+        async with Transport(named.domain, endpoints(named.domain, self._config), own) as transport:
+            repository = Repository(transport, named.path)
+            try:
+                async with self._images.hold():
+                    return await self._pull(repository, named, wanted, emit)
+            except (NotFound, Unauthorized) as err:
+                raise _in_dockers_words(err, named) from err
+
+    async def check_login(self, server: str, credentials: Credentials) -> None:
+        """Try credentials at a registry. Raises: Unauthorized."""
+        domain = server.removeprefix("https://").removeprefix("http://").partition("/")[0]
+        if domain in ("", "index.docker.io"):
+            domain = "docker.io"
+        where = endpoints(domain, self._config)
+        async with (
+            Transport(domain, where, credentials) as transport,
+            transport.request("GET", "/v2/", scope=""),
+        ):
+            return
+
+    async def tags(self, reference: Reference, credentials: Credentials | None = None) -> list[str]:
+        """Every tag of a repository. Raises: as `pull`."""
+        own = credentials or Credentials()
+        where = endpoints(reference.domain, self._config)
+        async with Transport(reference.domain, where, own) as transport:
+            return await Repository(transport, reference.path).tags()
+
+    async def _pull(
+        self, repository: Repository, named: Reference, wanted: Platform, emit: Emit
+    ) -> Image:
+        fetched = await repository.manifest(named.digest or named.tag or "latest")
+        shown = named.tag or str(named.digest)
+        await emit(PullEvent(status=f"Pulling from {_shown_path(named)}", id=shown))
+        top_digest = fetched.digest
+        if fetched.media_type in _INDEXES:
+            entry = choose(fetched.raw, wanted, named.familiar)
+            await in_thread(self._blobs.write, fetched.raw)
+            fetched = await repository.manifest(entry.digest)
+        before = self._images.find(named)
+        image = await self._fetch_image(repository, named, fetched, emit)
+        digest_name = replace(named, tag=None, digest=top_digest)
+        for name in (digest_name, *([] if named.digest else [named])):
+            self._images.tag_pulled(image.id, name)
+        await emit(PullEvent(status=f"Digest: {top_digest}"))
+        news = "Image is up to date for" if before and before.id == image.id else None
+        await emit(
+            PullEvent(status=f"Status: {news or 'Downloaded newer image for'} {named.familiar}")
+        )
+        return self._images.get(image.id)
+
+    async def _fetch_image(
+        self, repository: Repository, named: Reference, fetched: FetchedManifest, emit: Emit
+    ) -> Image:
+        manifest = _parse_manifest(fetched, named)
+        raw_config = await self._config_blob(repository, manifest.config)
+        try:
+            config = decode_image_config(raw_config)
+        except msgspec.MsgspecError as err:
+            raise InvalidParameter(
+                f"the image config of {named.familiar} is broken: {err}"
+            ) from err
+        diff_ids = config.rootfs.diff_ids
+        if len(diff_ids) != len(manifest.layers):
+            raise DataLoss(
+                f"{named.familiar}: the config names {len(diff_ids)} layers, the manifest"
+                f" {len(manifest.layers)}"
+            )
+        await self._fetch_layers(repository, named, manifest.layers, diff_ids, emit)
+        await in_thread(self._blobs.write, fetched.raw)
+        image = await self._images.create_raw(raw_config, config)
+        self._provenance.add_manifest(fetched.digest, image.id, fetched.media_type)
+        return image
+
+    async def _config_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:
+        async def quiet(_current: int, _total: int) -> None:
+            return
+
+        path = await self._downloads.fetch(
+            repository, descriptor.digest, descriptor.size, progress=quiet
+        )
+        return await in_thread(path.read_bytes)
+
+    async def _fetch_layers(
+        self,
+        repository: Repository,
+        named: Reference,
+        descriptors: tuple[Descriptor, ...],
+        diff_ids: tuple[DiffId, ...],
+        emit: Emit,
+    ) -> None:
+        """All at once; each waits with its commit for the layer below."""
+        chain = chain_ids(diff_ids)
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                for at, descriptor in enumerate(descriptors):
+                    work = self._layer(
+                        repository,
+                        named,
+                        descriptor,
+                        diff_ids[at],
+                        chain[at],
+                        chain[at - 1] if at else None,
+                        tasks[at - 1] if at else None,
+                        emit,
+                    )
+                    tasks.append(group.create_task(work))
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from None
+
+    async def _layer(
+        self,
+        repository: Repository,
+        named: Reference,
+        descriptor: Descriptor,
+        diff_id: DiffId,
+        chain_id: ChainId,
+        parent: ChainId | None,
+        below: asyncio.Task[None] | None,
+        emit: Emit,
+    ) -> None:
+        short = descriptor.digest.removeprefix("sha256:")[:12]
+        lock = self._committing.setdefault(chain_id, asyncio.Lock())
+        async with lock:
+            if self._layers.has(chain_id):
+                await emit(PullEvent(status="Already exists", id=short))
+            else:
+                await emit(PullEvent(status="Pulling fs layer", id=short))
+                unpacked = await self._fetch_and_unpack(
+                    repository, descriptor, diff_id, short, emit
+                )
+                await self._commit(unpacked, parent, below)
+                await emit(PullEvent(status="Pull complete", id=short))
+        self._provenance.add_layer(
+            LayerBlob(
+                digest=descriptor.digest,
+                diff_id=diff_id,
+                media_type=descriptor.media_type,
+                size_bytes=descriptor.size,
+            )
+        )
+        self._provenance.seen_at(descriptor.digest, named.repository)
+
+    async def _commit(
+        self, unpacked: Unpacked, parent: ChainId | None, below: asyncio.Task[None] | None
+    ) -> Layer:
+        try:
+            if below is not None:
+                await asyncio.shield(below)
+        except BaseException:
+            await asyncio.shield(in_thread(self._layers.discard, unpacked.draft))
+            raise
+        return await in_thread_to_end(self._layers.commit_unpacked, unpacked, parent=parent)
+
+    async def _fetch_and_unpack(
+        self,
+        repository: Repository,
+        descriptor: Descriptor,
+        diff_id: DiffId,
+        short: str,
+        emit: Emit,
+    ) -> Unpacked:
+        """Unpack while the transfer goes on; a blob that is here is unpacked at once."""
+        unpacking: list[asyncio.Task[Unpacked]] = []
+
+        async def progress(current: int, total: int) -> None:
+            await emit(PullEvent(status="Downloading", id=short, current=current, total=total))
+
+        def reader(part: Path) -> GrowingFile:
+            growing = GrowingFile(part)
+            unpacking.append(asyncio.create_task(self._unpack(growing, diff_id)))
+            return growing
+
+        try:
+            path = await self._downloads.fetch(
+                repository,
+                descriptor.digest,
+                descriptor.size,
+                progress=_throttled(progress),
+                reader=reader,
+            )
+            await emit(PullEvent(status="Download complete", id=short))
+            await emit(PullEvent(status="Extracting", id=short, total=descriptor.size))
+            if unpacking:
+                return await asyncio.shield(unpacking[0])
+            return await self._unpack(path, diff_id)
+        except BaseException:
+            for task in unpacking:
+                outcome = (await asyncio.gather(task, return_exceptions=True))[0]
+                if isinstance(outcome, Unpacked):
+                    await asyncio.shield(in_thread(self._layers.discard, outcome.draft))
+            raise
+
+    async def _unpack(self, source: GrowingFile | Path, diff_id: DiffId) -> Unpacked:
+        async with self._unpacking:
+            return await in_thread_to_end(_unpack, self._layers, source, diff_id)
+
+
+def _unpack(layers: LayerStore, source: GrowingFile | Path, diff_id: DiffId) -> Unpacked:
+    opened = source.open("rb") if isinstance(source, Path) else source
+    with closing(opened):
+        return layers.unpack(cast(BinaryIO, opened), expected=diff_id)
+
+
+def _throttled(progress: Progress) -> Progress:
+    """At most ten lines a second and layer, and the last one."""
+    last = 0.0
+
+    async def sometimes(current: int, total: int) -> None:
+        nonlocal last
+        now = asyncio.get_running_loop().time()
+        if now - last >= 0.1 or current >= total:
+            last = now
+            await progress(current, total)
+
+    return sometimes
+
+
+def _parse_manifest(fetched: FetchedManifest, named: Reference) -> Manifest:
+    if fetched.media_type not in _MANIFESTS:
+        raise InvalidParameter(
+            f"mediaType {fetched.media_type} of {named.familiar} is not supported",
+            hint="schema 1 manifests are too old; other artifacts are no images",
+        )
+    try:
+        return msgspec.json.decode(fetched.raw, type=Manifest)
+    except msgspec.MsgspecError as err:
+        raise InvalidParameter(f"the manifest of {named.familiar} is broken: {err}") from err
+
+
+def _shown_path(named: Reference) -> str:
+    return named.path if named.domain == "docker.io" else named.repository
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            return _first(error)
+        if isinstance(error, EngineError):
+            return error
+    return errors.exceptions[0]
+
+
+def _in_dockers_words(err: EngineError, named: Reference) -> EngineError:
+    """What clients look for when a pull fails."""
+    name = named.familiar_repository
+    if isinstance(err, Unauthorized) or "name unknown" in err.message.lower():
+        kind = Unauthorized if isinstance(err, Unauthorized) else NotFound
+        return kind(
+            f"pull access denied for {name}, repository does not exist or may require"
+            f" 'docker login': {err.message}",
+            hint=err.hint or f"is {name} the right name?",
+        )
+    if "manifest" in err.message and "matching manifest" not in err.message:
+        return NotFound(
+            f"manifest for {named.familiar} not found: {err.message}",
+            hint=err.hint or f"`pogu image tags {name}` lists what there is",
+        )
+    return err

@@ -1,0 +1,271 @@
+"""Service: push: layers that are not there yet, then the config, then the manifest.
+
+A blob that the registry has is skipped, one that another of its repositories has is mounted. A
+chunk that breaks is asked for and sent again from where it broke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from pogu.config import Config
+from pogu.errors import EngineError, Forbidden, NotFound, Unauthorized, Unavailable
+from pogu.images.image import Image
+from pogu.images.packing import Packer
+from pogu.images.provenance import LayerBlob, Provenance
+from pogu.images.store import ImageStore
+from pogu.linux.blocking import in_thread
+from pogu.oci.digest import Digest
+from pogu.oci.image import Descriptor, Manifest, MediaType
+from pogu.oci.reference import Reference
+from pogu.registry.client import Repository
+from pogu.registry.credentials import Credentials
+from pogu.registry.endpoint import endpoints
+from pogu.registry.transport import Transport
+from pogu.storage.blobs import BlobStore
+from pogu.storage.layers import Layer, LayerStore
+
+__all__ = ["PushEvent", "Pushed", "Pusher"]
+
+_CHUNK = 16 << 20
+_AT_ONCE = 5
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushEvent:
+    """One line of progress in Docker's words."""
+
+    status: str
+    id: str = ""
+    current: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """What the last line says."""
+
+    tag: str
+    digest: Digest
+    size_bytes: int
+
+
+Emit = Callable[[PushEvent], Awaitable[None]]
+
+
+class Pusher:
+    """Async; several pushes may run at once."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        images: ImageStore,
+        layers: LayerStore,
+        blobs: BlobStore,
+        provenance: Provenance,
+        packer: Packer,
+    ) -> None:
+        self._config = config
+        self._images = images
+        self._layers = layers
+        self._blobs = blobs
+        self._provenance = provenance
+        self._packer = packer
+        self._packing = asyncio.Lock()
+
+    async def push(
+        self, reference: Reference, *, credentials: Credentials | None = None, emit: Emit
+    ) -> Pushed:
+        """Send the image that the tag names.
+
+        Raises: NotFound when no image has the name; Unauthorized, Forbidden in Docker's words
+        with the login as hint.
+        """
+        named = reference.with_default_tag()
+        image = self._images.find(named)
+        if image is None:
+            raise NotFound(
+                f"An image does not exist locally with the tag: {named.familiar_repository}",
+                hint=f"tag it first: pogu tag IMAGE {named.familiar}",
+            )
+        own = credentials or Credentials()
+        async with Transport(named.domain, endpoints(named.domain, self._config), own) as transport:
+            repository = Repository(transport, named.path, actions="pull,push")
+            await emit(PushEvent(status=f"The push refers to repository [{named.repository}]"))
+            try:
+                async with self._images.hold():
+                    return await self._push(repository, named, image, emit)
+            except (Unauthorized, Forbidden) as err:
+                raise _denied(err, named) from err
+
+    async def _push(
+        self, repository: Repository, named: Reference, image: Image, emit: Emit
+    ) -> Pushed:
+        layers = self._layers.chain(image.top_layer)
+        for layer in reversed(layers):
+            await emit(PushEvent(status="Preparing", id=_short(layer.diff_id)))
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(layer: Layer) -> LayerBlob:
+            async with slots:
+                return await self._layer(repository, named, layer, emit)
+
+        blobs = await _all([one(layer) for layer in layers])
+        config_digest = await in_thread(self._blobs.write, image.raw_config)
+        if not await repository.has_blob(config_digest):
+            await self._upload(repository, config_digest, _quiet)
+        raw, media_type = await self._manifest(image, config_digest, blobs)
+        tag = named.tag or "latest"
+        digest = await repository.put_manifest(tag, raw, media_type)
+        await in_thread(self._blobs.write, raw)
+        self._provenance.add_manifest(digest, image.id, media_type)
+        self._images.tag_pushed(image.id, named, digest)
+        await emit(PushEvent(status=f"{tag}: digest: {digest} size: {len(raw)}"))
+        return Pushed(tag=tag, digest=digest, size_bytes=len(raw))
+
+    async def _manifest(
+        self, image: Image, config_digest: Digest, blobs: list[LayerBlob]
+    ) -> tuple[bytes, str]:
+        """The manifest it came with where it still fits, byte for byte; else Docker's."""
+        for stored in self._provenance.manifests(image.id):
+            if self._blobs.has(stored.digest):
+                raw = await in_thread(self._blobs.read, stored.digest)
+                known = msgspec.json.decode(raw, type=Manifest)
+                if [one.digest for one in known.layers] == [blob.digest for blob in blobs]:
+                    return raw, stored.media_type
+        oci = any("vnd.oci." in blob.media_type for blob in blobs)
+        manifest = Manifest(
+            media_type=MediaType.OCI_MANIFEST if oci else MediaType.DOCKER_MANIFEST,
+            config=Descriptor(
+                media_type=MediaType.OCI_CONFIG if oci else MediaType.DOCKER_CONFIG,
+                digest=config_digest,
+                size=len(image.raw_config),
+            ),
+            layers=tuple(
+                Descriptor(
+                    media_type=_media_type(blob.media_type, oci=oci),
+                    digest=blob.digest,
+                    size=blob.size_bytes,
+                )
+                for blob in blobs
+            ),
+        )
+        return msgspec.json.encode(manifest), manifest.media_type
+
+    async def _layer(
+        self, repository: Repository, named: Reference, layer: Layer, emit: Emit
+    ) -> LayerBlob:
+        short = _short(layer.diff_id)
+        for known in self._provenance.layer(layer.diff_id):
+            if await repository.has_blob(known.digest):
+                await emit(PushEvent(status="Layer already exists", id=short))
+                return self._sent(known, named)
+        async with self._packing:
+            blob = await in_thread(self._packer.blob_of, layer)
+        if await repository.has_blob(blob.digest):
+            await emit(PushEvent(status="Layer already exists", id=short))
+            return self._sent(blob, named)
+        if await self._mounted(repository, named, blob, emit, short):
+            return self._sent(blob, named)
+
+        async def progress(current: int, total: int) -> None:
+            await emit(PushEvent(status="Pushing", id=short, current=current, total=total))
+
+        await self._upload(repository, blob.digest, progress)
+        await emit(PushEvent(status="Pushed", id=short))
+        return self._sent(blob, named)
+
+    def _sent(self, blob: LayerBlob, named: Reference) -> LayerBlob:
+        self._provenance.seen_at(blob.digest, named.repository)
+        return blob
+
+    async def _mounted(
+        self, repository: Repository, named: Reference, blob: LayerBlob, emit: Emit, short: str
+    ) -> bool:
+        for origin in self._provenance.origins(blob.digest):
+            domain, _, path = origin.partition("/")
+            if domain == named.domain and path != named.path:
+                try:
+                    if await repository.mount(blob.digest, path):
+                        await emit(PushEvent(status=f"Mounted from {path}", id=short))
+                        return True
+                except EngineError:
+                    continue
+        return False
+
+    async def _upload(
+        self,
+        repository: Repository,
+        digest: Digest,
+        progress: Callable[[int, int], Awaitable[None]],
+    ) -> None:
+        """In chunks; after a failure the registry is asked how far it got."""
+        path = self._blobs.path(digest)
+        total = path.stat().st_size
+        location, offset, tries = await repository.start_upload(), 0, 0
+        with path.open("rb") as file:
+            while offset < total:
+                file.seek(offset)
+                data = await in_thread(file.read, _CHUNK)
+                try:
+                    location = await repository.upload_chunk(location, data, offset)
+                    offset += len(data)
+                    tries = 0
+                except (Unavailable, NotFound):
+                    tries += 1
+                    if tries >= _TRIES:
+                        raise
+                    await asyncio.sleep(0.2 * 2**tries)
+                    location, offset = await self._resume(repository, location)
+                await progress(offset, total)
+        await repository.finish_upload(location, digest)
+
+    async def _resume(self, repository: Repository, location: str) -> tuple[str, int]:
+        try:
+            return await repository.uploaded(location)
+        except EngineError:
+            return await repository.start_upload(), 0
+
+
+async def _quiet(_current: int, _total: int) -> None:
+    return
+
+
+async def _all(work: list[Awaitable[LayerBlob]]) -> list[LayerBlob]:
+    """Gather, ending the others at the first error."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
+
+
+def _media_type(media_type: str, *, oci: bool) -> str:
+    """One manifest speaks one dialect."""
+    if oci and media_type == MediaType.DOCKER_LAYER_GZIP:
+        return MediaType.OCI_LAYER_GZIP
+    return media_type
+
+
+def _denied(err: EngineError, named: Reference) -> EngineError:
+    text = (
+        err.message
+        if err.message.startswith("denied")
+        else (f"denied: requested access to the resource is denied: {err.message}")
+    )
+    kind = type(err)
+    server = "" if named.domain == "docker.io" else f" {named.domain}"
+    return kind(text, hint=f"log in with: pogu login{server}")

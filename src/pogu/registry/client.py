@@ -1,0 +1,218 @@
+"""Edge: what a registry offers (OCI distribution-spec v1.1), for one repository.
+
+Everything that comes in is checked against its digest by the caller who stores it; manifests here.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pogu.errors import DataLoss, NotFound, Unavailable
+from pogu.oci.digest import Digest, sha256_digest
+from pogu.oci.image import MediaType
+from pogu.registry.transport import Transport
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+
+__all__ = ["FetchedManifest", "Repository"]
+
+_ACCEPT = ", ".join(
+    (
+        MediaType.OCI_INDEX,
+        MediaType.OCI_MANIFEST,
+        MediaType.DOCKER_INDEX,
+        MediaType.DOCKER_MANIFEST,
+    )
+)
+_LARGEST_MANIFEST = 4 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedManifest:
+    """A manifest or index as the registry sent it; `digest` is that of `raw`."""
+
+    raw: bytes
+    media_type: str
+    digest: Digest
+
+
+class Repository:
+    """One repository: `library/node` at docker.io. `actions` is the token's scope."""
+
+    def __init__(self, transport: Transport, path: str, *, actions: str = "pull") -> None:
+        self._transport = transport
+        self.path = path
+        self._scope = f"repository:{path}:{actions}"
+
+    def _url(self, rest: str) -> str:
+        return f"/v2/{self.path}/{rest}"
+
+    # ---- pull ----------------------------------------------------------------------------
+
+    async def manifest(self, reference: str) -> FetchedManifest:
+        """By tag or digest. Raises: NotFound; DataLoss when the bytes are not what was asked."""
+        path = self._url(f"manifests/{reference}")
+        headers = {"Accept": _ACCEPT}
+        async with self._transport.request(
+            "GET", path, scope=self._scope, headers=headers
+        ) as response:
+            raw = await response.content.read(_LARGEST_MANIFEST + 1)
+            while len(raw) <= _LARGEST_MANIFEST and (more := await response.content.read(65536)):
+                raw += more
+            media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        if len(raw) > _LARGEST_MANIFEST:
+            raise DataLoss(f"the manifest of {self.path} is larger than 4 MiB")
+        digest = sha256_digest(raw)
+        if reference.startswith("sha256:") and reference != digest:
+            raise DataLoss(
+                f"manifest verification failed for digest {reference}: got {digest}",
+                hint="the registry sent other content than was asked for",
+            )
+        return FetchedManifest(raw=raw, media_type=_kind(raw, media_type), digest=digest)
+
+    async def has_manifest(self, reference: str) -> Digest | None:
+        """The digest that a tag points to at present."""
+        path = self._url(f"manifests/{reference}")
+        try:
+            async with self._transport.request(
+                "HEAD", path, scope=self._scope, headers={"Accept": _ACCEPT}
+            ) as response:
+                found = response.headers.get("Docker-Content-Digest", "")
+        except NotFound:
+            return None
+        return Digest(found) if found else None
+
+    @asynccontextmanager
+    async def blob(self, digest: Digest, *, offset: int = 0) -> AsyncIterator[tuple[int, Any]]:
+        """Give (the offset that the answer really begins at, a stream of its bytes)."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        async with self._transport.request(
+            "GET",
+            self._url(f"blobs/{digest}"),
+            scope=self._scope,
+            headers=headers,
+            accept=(200, 206),
+        ) as response:
+            yield (offset if response.status == 206 else 0), response.content
+
+    async def has_blob(self, digest: Digest) -> bool:
+        try:
+            async with self._transport.request(
+                "HEAD", self._url(f"blobs/{digest}"), scope=self._scope
+            ):
+                return True
+        except NotFound:
+            return False
+
+    async def tags(self) -> list[str]:
+        """Every tag, all pages."""
+        found: list[str] = []
+        path: str | None = self._url("tags/list?n=1000")
+        while path:
+            async with self._transport.request("GET", path, scope=self._scope) as response:
+                body = msgspec.json.decode(await response.read(), type=dict[str, Any])
+                following = response.links.get("next")
+            found += [str(tag) for tag in body.get("tags") or ()]
+            path = None
+            if following:
+                target = urllib.parse.urlsplit(str(following["url"]))
+                path = target.path + (f"?{target.query}" if target.query else "")
+        return found
+
+    # ---- push ----------------------------------------------------------------------------
+
+    async def mount(self, digest: Digest, source: str) -> bool:
+        """Take a blob over from another repository of the registry; False when it refuses."""
+        query = urllib.parse.urlencode({"mount": digest, "from": source})
+        async with self._transport.request(
+            "POST", self._url(f"blobs/uploads/?{query}"), scope=self._scope, accept=(201, 202)
+        ) as response:
+            if response.status == 201:
+                return True
+            location = self._location(response)
+        async with self._transport.request(
+            "DELETE", "", scope=self._scope, url=location, accept=(202, 204, 404, 405)
+        ):
+            return False
+
+    async def start_upload(self) -> str:
+        """Return where to upload to."""
+        async with self._transport.request(
+            "POST", self._url("blobs/uploads/"), scope=self._scope, accept=(202,)
+        ) as response:
+            return self._location(response)
+
+    def _location(self, response: ClientResponse) -> str:
+        location = response.headers.get("Location", "")
+        if not location:
+            raise Unavailable("the registry gave no place to upload to")
+        return urllib.parse.urljoin(str(response.url), location)
+
+    async def upload_chunk(self, location: str, data: bytes, offset: int) -> str:
+        """Send a chunk; return where the next one goes."""
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Range": f"{offset}-{offset + len(data) - 1}",
+        }
+        async with self._transport.request(
+            "PATCH",
+            "",
+            scope=self._scope,
+            url=location,
+            headers=headers,
+            data=data,
+            accept=(201, 202, 204),
+        ) as response:
+            return self._location(response)
+
+    async def uploaded(self, location: str) -> tuple[str, int]:
+        """Ask how much of a broken upload has arrived: (where to go on, bytes)."""
+        async with self._transport.request(
+            "GET", "", scope=self._scope, url=location, accept=(204, 202)
+        ) as response:
+            end = response.headers.get("Range", "0-0").rpartition("-")[2]
+            count = int(end) + 1 if end.isdecimal() and end != "0" else 0
+            return self._location(response), count
+
+    async def finish_upload(self, location: str, digest: Digest, data: bytes = b"") -> None:
+        """Close an upload; the registry checks the digest."""
+        joint = "&" if "?" in location else "?"
+        url = f"{location}{joint}{urllib.parse.urlencode({'digest': digest})}"
+        headers = {"Content-Type": "application/octet-stream"}
+        async with self._transport.request(
+            "PUT", "", scope=self._scope, url=url, headers=headers, data=data, accept=(201, 204)
+        ):
+            return
+
+    async def put_manifest(self, reference: str, raw: bytes, media_type: str) -> Digest:
+        """Store a manifest under a tag or its digest; return its digest."""
+        async with self._transport.request(
+            "PUT",
+            self._url(f"manifests/{reference}"),
+            scope=self._scope,
+            headers={"Content-Type": media_type},
+            data=raw,
+            accept=(201, 202),
+        ):
+            return sha256_digest(raw)
+
+
+def _kind(raw: bytes, header: str) -> str:
+    """The media type that the document names itself by, else the header's."""
+    try:
+        body = msgspec.json.decode(raw, type=dict[str, Any])
+    except msgspec.MsgspecError as err:
+        raise DataLoss("the registry sent a manifest that is not JSON") from err
+    own = body.get("mediaType")
+    if isinstance(own, str) and own:
+        return own
+    if "manifests" in body:
+        return MediaType.OCI_INDEX
+    return header or MediaType.OCI_MANIFEST
