@@ -109,8 +109,8 @@ def is_alive(pid: int) -> bool:
 def an_engine(directory: Path) -> Iterator[EngineProcess]:
     """Give an engine with a busybox image; afterwards nothing of it is left."""
     engine = EngineProcess(root=directory / "root", run_root=directory / "run")
-    engine.ok("image", "bootstrap", "busybox")
     try:
+        engine.ok("image", "bootstrap", "busybox")
         yield engine
     finally:
         engine.clean()

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine_process import EngineProcess
+from tests.engine_process import EngineProcess, eventually
 
 __all__ = ["Answer", "DockerCli", "Terminal", "Wire", "needs_docker_cli"]
 
@@ -108,6 +108,11 @@ class DockerCli:
 
     def status(self, name: str) -> str:
         return self.show("{{.State.Status}}", name)
+
+    def start(self, name: str, script: str, *options: str) -> None:
+        """Start a script in the background and wait until it says `ready`."""
+        self.ok("run", "-d", "--name", name, *options, "busybox", "sh", "-c", script)
+        eventually(lambda: "ready" in self.ok("logs", name), what="the script is ready")
 
     def serve(self, name: str, *options: str, text: str = "hello") -> None:
         """Start a web server that answers `text` at port 80."""

@@ -1,4 +1,4 @@
-"""The life of containers with the docker CLI: create to rm, ps, inspect, top, events, wait."""
+"""The life of containers with the docker CLI: create to rm, ps, inspect, top, wait."""
 
 from __future__ import annotations
 
@@ -15,24 +15,18 @@ TRAP = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"
 DEAF = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
 
-def start(docker: DockerCli, name: str, script: str, *options: str) -> None:
-    """Start a script and wait until it says `ready`."""
-    docker.ok("run", "-d", "--name", name, *options, "busybox", "sh", "-c", script)
-    eventually(lambda: "ready" in docker.ok("logs", name), what="the script is ready")
-
-
 # ---- stop, kill, restart, wait --------------------------------------------------------------
 
 
 def test_stop_lets_a_trap_give_the_exit_code(docker: DockerCli) -> None:
-    start(docker, "traps", TRAP)
+    docker.start("traps", TRAP)
     assert docker.ok("stop", "traps") == "traps"
     state = docker.inspect("traps")["State"]
     assert (state["Status"], state["ExitCode"], state["Running"]) == ("exited", 9, False)
 
 
 def test_stop_kills_after_its_timeout(docker: DockerCli) -> None:
-    start(docker, "deaf", DEAF)
+    docker.start("deaf", DEAF)
     began = time.monotonic()
     docker.ok("stop", "-t", "1", "deaf")
     assert 0.9 < time.monotonic() - began < 5
@@ -41,7 +35,7 @@ def test_stop_kills_after_its_timeout(docker: DockerCli) -> None:
 
 def test_stop_timeout_and_signal_of_the_container_hold(docker: DockerCli) -> None:
     script = "trap 'exit 3' USR2; echo ready; while :; do sleep 0.05; done"
-    start(docker, "usr2", script, "--stop-signal", "SIGUSR2", "--stop-timeout", "20")
+    docker.start("usr2", script, "--stop-signal", "SIGUSR2", "--stop-timeout", "20")
     docker.ok("stop", "usr2")
     assert docker.show("{{.State.ExitCode}}", "usr2") == "3"
 
@@ -53,7 +47,7 @@ def test_stop_of_a_stopped_container_is_fine(docker: DockerCli) -> None:
 
 def test_kill_sends_the_signal_that_is_named(docker: DockerCli) -> None:
     script = "trap 'echo got' USR1; echo ready; while :; do sleep 0.05; done"
-    start(docker, "usr1", script)
+    docker.start("usr1", script)
     docker.ok("kill", "-s", "USR1", "usr1")
     eventually(lambda: "got" in docker.ok("logs", "usr1"))
     assert docker.status("usr1") == "running"
@@ -71,7 +65,7 @@ def test_kill_refuses_what_it_cannot(docker: DockerCli) -> None:
 
 
 def test_restart_gives_a_new_process(docker: DockerCli) -> None:
-    start(docker, "traps", TRAP)
+    docker.start("traps", TRAP)
     before = docker.show("{{.State.Pid}}", "traps")
     assert docker.ok("restart", "-t", "5", "traps") == "traps"
     assert docker.status("traps") == "running"
@@ -104,19 +98,19 @@ def test_start_attaches_with_input_and_gives_the_exit_code(docker: DockerCli) ->
 
 
 def test_start_of_a_running_container_is_fine(docker: DockerCli) -> None:
-    start(docker, "traps", TRAP)
+    docker.start("traps", TRAP)
     assert docker.ok("start", "traps") == "traps"
 
 
 def test_attach_shows_what_comes_and_gives_the_exit_code(docker: DockerCli) -> None:
     script = "echo ready; read go; echo went; echo err >&2; exit 6"
-    start(docker, "waits", script, "-i")
+    docker.start("waits", script, "-i")
     done = docker.call("attach", "waits", stdin=b"go\n")
     assert (done.stdout, done.stderr, done.returncode) == ("went\n", "err\n", 6)
 
 
 def test_attach_passes_signals_on(docker: DockerCli) -> None:
-    start(docker, "traps", TRAP)
+    docker.start("traps", TRAP)
     with docker.running("attach", "traps") as client:
         eventually(lambda: client.poll() is None and attached(docker, "traps"))
         client.terminate()
@@ -148,7 +142,7 @@ def test_rename_frees_the_old_name(docker: DockerCli) -> None:
 
 
 def test_rm_refuses_a_running_container_unless_forced(docker: DockerCli) -> None:
-    start(docker, "runs", DEAF)
+    docker.start("runs", DEAF)
     said = docker.refused("rm", "runs")
     assert 'cannot remove container "runs": container is running' in said
     assert docker.ok("rm", "-f", "runs") == "runs"
@@ -169,7 +163,7 @@ def test_an_id_may_be_cut_short(docker: DockerCli) -> None:
 
 def test_container_prune_removes_what_is_stopped(docker: DockerCli) -> None:
     docker.ok("run", "--name", "ended", "busybox", "sh", "-c", "echo 12345 > /f")
-    start(docker, "runs", DEAF)
+    docker.start("runs", DEAF)
     said = docker.ok("container", "prune", "-f")
     assert "Deleted Containers:" in said
     assert docker.ok("ps", "-a", "--format", "{{.Names}}") == "runs"
@@ -179,7 +173,7 @@ def test_container_prune_removes_what_is_stopped(docker: DockerCli) -> None:
 
 
 def test_ps_shows_what_runs_and_all_with_a(docker: DockerCli) -> None:
-    start(docker, "runs", DEAF, "-l", "tier=web")
+    docker.start("runs", DEAF, "-l", "tier=web")
     docker.call("run", "--name", "ended", "busybox", "sh", "-c", "exit 3")
     assert docker.ok("ps", "--format", "{{.Names}}") == "runs"
     assert docker.ok("ps", "-a", "--format", "{{.Names}}") == "ended\nruns"
@@ -293,130 +287,8 @@ def test_inspect_size_counts_the_writable_layer(docker: DockerCli) -> None:
 
 
 def test_top_lists_the_processes(docker: DockerCli) -> None:
-    start(docker, "runs", DEAF)
+    docker.start("runs", DEAF)
     titles, *rows = docker.ok("top", "runs").splitlines()
     assert titles.split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     assert any("trap" in row for row in rows)
     assert docker.ok("top", "runs", "-o", "pid,comm").split()[:2] == ["PID", "COMMAND"]
-
-
-# ---- events ----------------------------------------------------------------------------------
-
-
-def test_events_tell_the_life_of_a_container(docker: DockerCli) -> None:
-    since = str(time.time())
-    container = docker.ok(
-        "run", "-d", "--name", "told", "-l", "tier=web", "busybox", "sh", "-c", "sleep 0.1; exit 3"
-    )
-    docker.ok("wait", "told")
-    docker.ok("rm", "told")
-    asked = ["--since", since, "--until", str(time.time()), "--filter", "type=container"]
-    events = [
-        json.loads(line) for line in docker.ok("events", *asked, "--format", "json").splitlines()
-    ]
-    assert [event["Action"] for event in events] == ["create", "start", "die", "destroy"]
-    assert all(event["Actor"]["ID"] == container for event in events)
-    attributes = events[2]["Actor"]["Attributes"]
-    assert attributes["exitCode"] == "3"
-    assert (attributes["image"], attributes["name"], attributes["tier"]) == (
-        "busybox",
-        "told",
-        "web",
-    )
-    networks = docker.ok(
-        "events",
-        "--since",
-        since,
-        "--until",
-        str(time.time()),
-        "--filter",
-        "type=network",
-        "--format",
-        "{{.Action}}",
-    )
-    assert networks.split() == ["connect", "disconnect"]
-
-
-def test_events_come_live_and_are_filtered(docker: DockerCli) -> None:
-    filters = ["--filter", "event=start", "--filter", "label=wanted"]
-    with docker.running("events", *filters, "--format", "{{.Actor.Attributes.name}}") as client:
-        assert client.stdout
-        docker.ok("run", "-d", "--name", "other", "busybox", "true")
-
-        def told() -> bool:
-            docker.call("rm", "-f", "mine")
-            docker.ok("run", "-d", "--name", "mine", "-l", "wanted", "busybox", "true")
-            return True
-
-        eventually(told)
-        assert client.stdout.readline() == b"mine\n"
-
-
-def test_events_tell_of_stop_and_kill_with_the_signal(docker: DockerCli) -> None:
-    since = str(time.time())
-    start(docker, "traps", TRAP)
-    docker.ok("stop", "traps")
-    container = docker.inspect("traps")["Id"]
-    docker.ok("rename", "traps", "renamed")
-    asked = ["--since", since, "--until", str(time.time()), "--filter", f"container={container}"]
-    said = docker.ok("events", *asked, "--format", "{{.Action}}").split()
-    assert said == ["create", "start", "kill", "die", "stop", "rename"]
-
-
-# ---- logs ------------------------------------------------------------------------------------
-
-
-def test_logs_keep_the_streams_apart(docker: DockerCli) -> None:
-    docker.ok("run", "--name", "both", "busybox", "sh", "-c", "echo out; echo err >&2; printf end")
-    done = docker.call("logs", "both")
-    assert (done.stdout, done.stderr) == ("out\nend", "err\n")
-
-
-def test_logs_tail_since_until_and_timestamps(docker: DockerCli) -> None:
-    script = "for i in 1 2 3; do echo $i; sleep 0.15; done"
-    docker.ok("run", "--name", "counts", "busybox", "sh", "-c", script)
-    assert docker.ok("logs", "--tail", "2", "counts") == "2\n3"
-    assert docker.ok("logs", "--tail", "0", "counts") == ""
-    stamped = docker.ok("logs", "-t", "counts").splitlines()
-    stamp, text = stamped[1].split()
-    assert text == "2"
-    assert stamp.endswith("Z")
-    assert docker.ok("logs", "--since", stamp, "counts") == "2\n3"
-    assert docker.ok("logs", "--until", stamp, "counts").splitlines()[0] == "1"
-    assert docker.ok("logs", "--since", "1m", "counts") == "1\n2\n3"
-    assert docker.ok("logs", "--until", "10m", "counts") == ""
-
-
-def test_logs_follow_ends_with_the_container(docker: DockerCli) -> None:
-    script = "echo first; sleep 0.3; echo last"
-    docker.ok("run", "-d", "--name", "tells", "busybox", "sh", "-c", script)
-    assert docker.ok("logs", "-f", "tells") == "first\nlast"
-    assert docker.ok("logs", "-f", "--tail", "1", "tells") == "last"
-
-
-def test_logs_follow_shows_lines_as_they_come(docker: DockerCli) -> None:
-    script = "echo first; read x; echo second; sleep 1000"
-    start(docker, "tells", "echo ready; " + script, "-i")
-    with docker.running("logs", "-f", "--tail", "1", "tells") as client:
-        assert client.stdout
-        assert client.stdout.readline() == b"first\n"
-        with docker.running("attach", "tells") as writer:
-            assert writer.stdin
-            writer.stdin.write(b"\n")
-            writer.stdin.flush()
-            assert client.stdout.readline() == b"second\n"
-
-
-def test_logs_of_driver_none_cannot_be_read(docker: DockerCli) -> None:
-    said = docker.run("--log-driver", "none", "busybox", "echo", "shown")
-    assert said == "shown"
-    docker.ok("run", "--name", "mute", "--log-driver", "none", "busybox", "true")
-    said = docker.refused("logs", "mute")
-    assert "configured logging driver does not support reading" in said
-
-
-def test_logs_of_a_terminal_are_one_stream(docker: DockerCli) -> None:
-    docker.ok("run", "-d", "-t", "--name", "term", "busybox", "sh", "-c", "echo a; echo b >&2")
-    docker.ok("wait", "term")
-    done = docker.call("logs", "term")
-    assert (done.stdout, done.stderr) == ("a\r\nb\r\n", "")

@@ -177,15 +177,14 @@ def test_wait_takes_conditions(client: Any) -> None:
 
     waiter = threading.Thread(target=wait)
     waiter.start()
-    eventually(lambda: not codes and waiter.is_alive() and begin(container))
+
+    def has_seen_an_end() -> bool:
+        container.start()  # again and again: the waiter may not listen yet
+        return bool(codes)
+
+    eventually(has_seen_an_end)
     waiter.join(timeout=20)
     assert codes == [5]
-
-
-def begin(container: Any) -> bool:
-    """Start again until a waiter has seen an end; true when one was started."""
-    container.start()
-    return True
 
 
 def test_ports_are_published(client: Any) -> None:

@@ -99,7 +99,10 @@ class Provenance:
             )
 
     def manifests(self, image_id: Digest) -> list[StoredManifest]:
-        rows = self._db.query("SELECT * FROM manifests WHERE image_id = ?", (image_id,))
+        """The forms in which registries know an image, the latest first."""
+        rows = self._db.query(
+            "SELECT * FROM manifests WHERE image_id = ? ORDER BY rowid DESC", (image_id,)
+        )
         return [StoredManifest(digest=row["digest"], media_type=row["media_type"]) for row in rows]
 
     def forget_blobs(self, keep_layers: set[DiffId], keep_images: set[Digest]) -> set[Digest]:

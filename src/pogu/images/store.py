@@ -23,7 +23,7 @@ from pogu.images.image import Image, Removed, host_architecture, rfc3339, short_
 from pogu.images.index import ImageIndex
 from pogu.images.near import near_miss
 from pogu.images.removal import Removal, is_dangling, publish_image_event
-from pogu.linux.blocking import in_thread
+from pogu.linux.blocking import in_own_thread, in_thread
 from pogu.model.container import ContainerConfig
 from pogu.oci.digest import ChainId, Digest, sha256_digest
 from pogu.oci.image import HistoryEntry, ImageConfig, RootFs, encode_image_config
@@ -245,7 +245,7 @@ class ImageStore:
         Raises: InvalidParameter for a broken or hostile archive; nothing is left behind.
         """
         async with self.hold():
-            layer = await in_thread(self._layers.commit_tar, tar, parent=None)
+            layer = await in_own_thread(self._layers.commit_tar, tar, parent=None)
             when = created or self._now()
             entry = HistoryEntry(
                 created=when, created_by=created_by, comment=message or "Imported from -"
