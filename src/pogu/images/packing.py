@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pogu.config import Paths
@@ -83,9 +84,9 @@ class Packer:
         self._blobs = blobs
         self._provenance = provenance
 
-    def blob_of(self, layer: Layer) -> LayerBlob:
-        """Return the layer's blob, which is in the store afterwards. Slow the first time."""
-        for known in self._provenance.layer(layer.diff_id):
+    def blob_of(self, layer: Layer, forms: Sequence[LayerBlob]) -> LayerBlob:
+        """Return the first of its known forms that is in the store, else pack it. Slow then."""
+        for known in forms:
             if self._blobs.has(known.digest):
                 return known
         fd, name = tempfile.mkstemp(dir=self._paths.tmp, prefix="blob-")

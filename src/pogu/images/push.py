@@ -111,10 +111,11 @@ class Pusher:
         for layer in reversed(layers):
             await emit(PushEvent(status="Preparing", id=_short(layer.diff_id)))
         slots = asyncio.Semaphore(_AT_ONCE)
+        came_as = await in_thread(self._came_as, image)
 
         async def one(layer: Layer) -> LayerBlob:
             async with slots:
-                return await self._layer(repository, named, layer, emit)
+                return await self._layer(repository, named, layer, came_as, emit)
 
         blobs = await _all([one(layer) for layer in layers])
         config_digest = await in_thread(self._blobs.write, image.raw_config)
@@ -158,20 +159,36 @@ class Pusher:
         )
         return msgspec.json.encode(manifest), manifest.media_type
 
+    def _came_as(self, image: Image) -> frozenset[Digest]:
+        """The layer blobs of the manifest by which the image is known best."""
+        for stored in self._provenance.manifests(image.id):
+            if self._blobs.has(stored.digest):
+                known = msgspec.json.decode(self._blobs.read(stored.digest), type=Manifest)
+                return frozenset(one.digest for one in known.layers)
+        return frozenset()
+
     async def _layer(
-        self, repository: Repository, named: Reference, layer: Layer, emit: Emit
+        self,
+        repository: Repository,
+        named: Reference,
+        layer: Layer,
+        came_as: frozenset[Digest],
+        emit: Emit,
     ) -> LayerBlob:
         short = _short(layer.diff_id)
-        for known in self._provenance.layer(layer.diff_id):
+        forms = self._provenance.layer(layer.diff_id)
+        forms = [form for form in forms if form.digest in came_as] or forms
+        for known in forms:
             if await repository.has_blob(known.digest):
                 await emit(PushEvent(status="Layer already exists", id=short))
                 return self._sent(known, named)
+        for known in forms:
+            if await self._mounted(repository, named, known, emit, short):
+                return self._sent(known, named)
         async with self._packing:
-            blob = await in_thread(self._packer.blob_of, layer)
+            blob = await in_thread(self._packer.blob_of, layer, forms)
         if await repository.has_blob(blob.digest):
             await emit(PushEvent(status="Layer already exists", id=short))
-            return self._sent(blob, named)
-        if await self._mounted(repository, named, blob, emit, short):
             return self._sent(blob, named)
 
         async def progress(current: int, total: int) -> None:
