@@ -21,7 +21,11 @@ def connect(host: str | None = None) -> DockerClient:
     `host` is a `unix://` address; the default follows POGU_HOST, then the default socket.
     Needs the `docker` package (`pip install pogu[client]`).
     """
-    from docker.client import DockerClient
+    try:
+        from docker.client import DockerClient
+    except ModuleNotFoundError as err:
+        err.add_note("pogu.connect() needs docker-py: pip install 'docker>=7' (pogu[client])")
+        raise
 
     from pogu.cli.connection import engine_address, ensure_engine
 

@@ -1,8 +1,8 @@
 """Edge: the engine process: lock, socket, readiness, idle exit, signals.
 
 The socket exists before anything heavy is imported, so a client's connect never fails: it waits.
-One engine per run root (flock on engine.lock); started by the CLI, by hand or by a socket unit
-(LISTEN_FDS).
+One engine per run root (flock on engine.lock) and per storage root (flock on the directory);
+started by the CLI, by hand or by a socket unit (LISTEN_FDS).
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if lock is None:
             print(f"an engine runs already at {config.paths.socket}", file=sys.stderr)
             return 3
+        root_lock = _lock_root(config)
         listener = _listen(config)
     except EngineError as err:
         print(f"Error: {err.message}" + (f"\n{err.hint}" if err.hint else ""), file=sys.stderr)
@@ -63,7 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Error: {err.strerror}: {err.filename}", file=sys.stderr)
         return 1
     _set_up_log(config, foreground=foreground)
-    return _serve(config, listener)
+    code = _serve(config, listener)
+    os.close(root_lock)
+    os.close(lock)
+    return code
 
 
 def _option(words: list[str], name: str) -> str | None:
@@ -94,6 +98,28 @@ def _take_lock(config: Config) -> int | None:
     os.ftruncate(fd, 0)
     os.write(fd, f"{os.getpid()}\n".encode())
     return fd
+
+
+def _lock_root(config: Config) -> int:
+    """Two engines with run roots of their own would both write one state.db.
+
+    One that is just ending gets a moment. Raises: EngineError.
+    """
+    fd = os.open(config.paths.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + _STOP_S + 0.5
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError as err:
+            if time.monotonic() < deadline:
+                time.sleep(0.01)
+                continue
+            os.close(fd)
+            raise EngineError(
+                f"the storage root {config.paths.root} is in use by another engine",
+                hint="that engine has another run root: use its --run-root, or stop it",
+            ) from err
 
 
 def _listen(config: Config) -> socket.socket:
@@ -184,6 +210,11 @@ class _Daemon:
             engine = await opening
         except EngineError as err:
             log.error("cannot start: %s", err.message)
+            await self._refuse_for_a_moment(stopping)
+            await self._end(server, site, None)
+            return 1
+        except Exception:
+            log.exception("cannot start")
             await self._refuse_for_a_moment(stopping)
             await self._end(server, site, None)
             return 1

@@ -7,11 +7,14 @@ one JSON body.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from pogu.errors import DataLoss, SystemFailure
 
 __all__ = ["Database"]
 
@@ -22,15 +25,26 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
         self._depth = 0
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)  # it holds the environment of containers: passwords
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute("PRAGMA foreign_keys=ON")
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema_version"
-            " (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
-        )
+        try:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute("PRAGMA foreign_keys=ON")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS schema_version"
+                " (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
+            )
+            self.is_new = not self._connection.execute("SELECT 1 FROM schema_version").fetchone()
+        except sqlite3.DatabaseError as err:
+            self._connection.close()
+            raise DataLoss(
+                f"cannot read the state database {path}: {err}",
+                hint="put a copy of it in its place; containers/, layers/ and volumes/ beside it"
+                " hold the data and are left as they are",
+            ) from err
 
     def migrate(self, component: str, steps: Sequence[str]) -> None:
         """Bring `component` to `len(steps)`; step n is a script that lifts it from n to n+1.
@@ -58,7 +72,7 @@ class Database:
 
         A commit always survives the death of the engine; with `durable` it also survives a
         power cut (one fsync, some milliseconds: call it from a thread). A nested transaction
-        joins the outer one.
+        joins the outer one. Raises: SystemFailure on a full disk.
         """
         with self._lock:
             if self._depth:
@@ -66,15 +80,21 @@ class Database:
                 return
             if durable:
                 self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.execute("BEGIN IMMEDIATE")
             self._depth += 1
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            else:
                 self._connection.execute("COMMIT")
+            except BaseException as err:
+                if self._connection.in_transaction:  # SQLite itself has ended some that failed
+                    self._connection.execute("ROLLBACK")
+                if getattr(err, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                    raise SystemFailure(
+                        "write state.db: no space left on device",
+                        hint="make room on the disk of the storage root (`df -h` shows it), then"
+                        " repeat the command",
+                    ) from err
+                raise
             finally:
                 self._depth -= 1
                 if durable:

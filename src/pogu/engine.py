@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from pogu.build.service import Builder
-from pogu.config import Config
+from pogu.config import Config, Paths
 from pogu.containers.service import Containers
 from pogu.db import Database
+from pogu.errors import DataLoss
 from pogu.events import EventBus
 from pogu.images.blob_collection import BlobCollection
 from pogu.images.download import Downloads
@@ -59,10 +61,29 @@ class Engine:
         self.db.close()
 
 
+def _check_nothing_is_lost(paths: Paths) -> None:
+    """A new database knows nothing: what lies here would be swept away as left over.
+
+    Raises: DataLoss.
+    """
+    for directory in (paths.containers, paths.layers):
+        if any(os.scandir(directory)):
+            raise DataLoss(
+                f"the state database {paths.database} is missing or empty, yet {directory} is not",
+                hint=f"put a copy of it in its place, or move {directory} away to start anew",
+            )
+
+
 async def open_engine(config: Config) -> Engine:
     """Construct every service and recover what a killed engine left."""
     config.paths.create()
     db = Database(config.paths.database)
+    if db.is_new:
+        try:
+            _check_nothing_is_lost(config.paths)
+        except DataLoss:
+            db.close()
+            raise
     events = EventBus()
     blobs = BlobStore(config.paths)
     layers = LayerStore(config.paths, db)

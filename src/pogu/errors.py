@@ -104,4 +104,4 @@ class CommandFailed(SystemFailure):
 
 
 class DataLoss(SystemFailure):
-    """Stored bytes do not have the digest they are stored under."""
+    """What was stored is gone, or does not have the digest it is stored under."""

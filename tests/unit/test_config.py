@@ -105,7 +105,7 @@ def test_the_users_file_wins_over_the_systems(
     variable: str, below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "system.toml").write_text("idle_exit_s = 6\ndebug = true")
-    monkeypatch.setattr("pogu.config.SYSTEM_FILE", tmp_path / "system.toml")
+    monkeypatch.setattr("pogu.config.load.SYSTEM_FILE", tmp_path / "system.toml")
     directory = tmp_path / below
     directory.mkdir(parents=True)
     (directory / "config.toml").write_text("idle_exit_s = 7")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pogu.db import Database
+from pogu.errors import DataLoss, SystemFailure
 
 STEPS = ["CREATE TABLE a (x INTEGER)", "ALTER TABLE a ADD COLUMN y INTEGER; CREATE TABLE b (z)"]
 
@@ -53,3 +54,28 @@ def test_what_was_committed_is_there_after_opening_again(tmp_path: Path) -> None
     assert second.query("SELECT z FROM b WHERE z = ?", ["kept"])[0]["z"] == "kept"
     first.close()
     second.close()
+
+
+def test_after_a_full_disk_the_next_transaction_works(db: Database) -> None:
+    pages = db.query("PRAGMA page_count")[0][0]
+    with pytest.raises(SystemFailure, match="no space left"), db.transaction() as tx:
+        tx.execute(f"PRAGMA max_page_count = {pages}")
+        tx.execute("INSERT INTO b VALUES (zeroblob(100000))")
+    db.query("PRAGMA max_page_count = 1000000")
+    with db.transaction() as tx:
+        tx.execute("INSERT INTO b VALUES (zeroblob(100000))")
+    assert db.query("SELECT length(z) FROM b")[0][0] == 100_000
+    db.close()
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"something else " * 1000)
+    with pytest.raises(DataLoss, match="cannot read the state database"):
+        Database(path)
+    assert path.read_bytes() == b"something else " * 1000
+
+
+def test_only_its_owner_reads_it(db: Database, tmp_path: Path) -> None:
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("state.db*")} == {0o600}
+    db.close()

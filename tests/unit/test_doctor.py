@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pogu import doctor
 from pogu.config import Config, Paths
 from pogu.doctor import Finding, Host, examine, findings_json, findings_text
+from pogu.doctor.__main__ import main
 from pogu.errors import CommandFailed, SystemFailure
 
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n'
@@ -359,7 +359,7 @@ async def test_a_probe_that_hangs_is_an_error(
         await asyncio.Event().wait()
         return ""
 
-    monkeypatch.setattr(doctor, "_PROBE_S", 0)
+    monkeypatch.setattr("pogu.doctor.programs._PROBE_S", 0)
     findings = await examine(CONFIG, hangs, host=a_host(tmp_path))
     assert next(each for each in findings if each.check == "runtime").level == "error"
 
@@ -423,7 +423,7 @@ def unconfigured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("POGU_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr("pogu.config.SYSTEM_FILE", tmp_path / "none.toml")
+    monkeypatch.setattr("pogu.config.load.SYSTEM_FILE", tmp_path / "none.toml")
 
 
 @pytest.mark.usefixtures("unconfigured")
@@ -434,12 +434,12 @@ def test_main_ends_with_1_only_for_an_error(
     async def fake(config: Config, probe: object) -> list[Finding]:
         return [Finding(check="root", level=level, text=str(config.paths.root))]
 
-    monkeypatch.setattr(doctor, "examine", fake)
-    assert doctor.main(["--json", "--root", "/data", "--run-root", "/run/data"]) == code
+    monkeypatch.setattr("pogu.doctor.__main__.examine", fake)
+    assert main(["--json", "--root", "/data", "--run-root", "/run/data"]) == code
     assert json.loads(capsys.readouterr().out)[0]["Text"] == "/data"
 
 
 @pytest.mark.usefixtures("unconfigured")
 def test_main_tells_a_wrong_configuration(capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctor.main(["--root", "/"]) == 1
+    assert main(["--root", "/"]) == 1
     assert capsys.readouterr().err.startswith("Error: --root must be the absolute path")

@@ -34,7 +34,7 @@ from pogu.build.service import BuildRequest
 from pogu.errors import EngineError, InvalidParameter, NotImplementedByEngine
 from pogu.images.image import short_id
 from pogu.images.pull import PullEvent
-from pogu.linux.blocking import in_thread
+from pogu.linux.blocking import in_own_thread, in_thread
 from pogu.oci.reference import Reference, parse_reference
 from pogu.registry.credentials import decode_auth_map
 from pogu.storage.apply import apply_tar
@@ -80,7 +80,7 @@ def _check_supported(call: Call) -> None:
 async def _unpack(call: Call, directory: Path) -> None:
     """The context as other clients send it: a tar, compressed or not, or a bare Dockerfile."""
     async with body_file(call) as file:
-        await in_thread(apply_tar, file, directory, whiteouts=False)
+        await in_own_thread(apply_tar, file, directory, whiteouts=False)
 
 
 def _request(call: Call, context: Path, dockerfile_text: bytes | None) -> BuildRequest:

@@ -103,7 +103,15 @@ class Call:
         return parse_time_ns(key, self.http.query.get(key, ""))
 
     async def body(self) -> bytes:
-        return await self.http.read()
+        """The whole body. Raises: InvalidParameter when it is too large to be one."""
+        try:
+            return await self.http.read()
+        except Exception as err:
+            if getattr(err, "status", 0) != 413:
+                raise
+            raise InvalidParameter(
+                "http: request body too large", hint="a body of JSON has at most 16 MiB"
+            ) from err
 
     async def json_body(self) -> dict[str, Any]:
         """The body as a JSON object; {} when it is empty. Raises: InvalidParameter."""
@@ -111,8 +119,14 @@ class Call:
         if not raw.strip():
             return {}
         try:
-            return msgspec.json.decode(raw, type=dict[str, Any])
-        except msgspec.ValidationError as err:
+            tree = msgspec.json.decode(raw, type=dict[str, Any])
+            if b"\\u0000" in raw and _holds_nul(tree):
+                raise InvalidParameter(
+                    "invalid JSON: a text holds a NUL character",
+                    hint="no path, argument or name can have one",
+                )
+            return tree
+        except (msgspec.ValidationError, RecursionError) as err:
             raise InvalidParameter(f"invalid JSON: {err}") from err
         except msgspec.DecodeError as err:
             raise InvalidParameter(
@@ -140,6 +154,14 @@ class Call:
         """True when the caller may name files of the host: root or the engine's own user."""
         peer = self.peer()
         return peer is not None and peer[1] in (0, os.geteuid())
+
+
+def _holds_nul(tree: object) -> bool:
+    if isinstance(tree, dict):
+        return any(_holds_nul(part) for pair in tree.items() for part in pair)
+    if isinstance(tree, list):
+        return any(_holds_nul(part) for part in tree)
+    return isinstance(tree, str) and "\0" in tree
 
 
 def as_type(tree: object, type: type[T]) -> T:

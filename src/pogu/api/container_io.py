@@ -85,7 +85,8 @@ async def _live(
         for task in (output, *tasks):
             task.cancel()
         await asyncio.gather(output, *tasks, return_exceptions=True)
-        if feeds and connection.vanished:
+        closes_stdin = container.record.config.stdin_once and not terminal
+        if feeds and closes_stdin and connection.vanished:
             call.engine.containers.keep_stdin(container.id, stream)
         else:
             await stream.aclose()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pogu.build.state import StageState, apply_metadata
+from pogu.build.metadata import apply_metadata
+from pogu.build.state import StageState
 from pogu.dockerfile.instructions import (
     Cmd,
     Entrypoint,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pogu.build.state import PREDEFINED_ARGS, StageState, command_words
+from pogu.build.metadata import command_words
+from pogu.build.state import PREDEFINED_ARGS, StageState
 from pogu.dockerfile.instructions import Run
 
 __all__ = ["code_hint", "run_argv", "run_history", "run_key"]

@@ -20,7 +20,7 @@ from pogu.build.match import PathPattern
 from pogu.db import Database
 from pogu.dockerfile.ignore import IgnoreRules
 from pogu.errors import InvalidParameter
-from pogu.linux.openat2 import openat2_in_root
+from pogu.linux.openat2 import openat2_in_root, read_in_root
 
 __all__ = ["Context", "FileDigests", "SourceEntry", "printable"]
 
@@ -34,6 +34,7 @@ _MIGRATIONS = [
     """
 ]
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_LARGEST_IGNORE_FILE = 1 << 20
 _RACY_NS = 2_000_000_000
 """A file changed less than this ago may change again within the same time stamp."""
 
@@ -125,10 +126,17 @@ class Context:
     def of_directory(cls, root: Path, dockerfile: str) -> Context:
         """Read `.dockerignore`, or `<Dockerfile>.dockerignore` where there is one."""
         for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
-            path = root / name
-            if path.is_file():
-                text = path.read_text(encoding="utf-8", errors="surrogateescape")
-                return cls(root, IgnoreRules.parse(text), what="build context")
+            try:
+                raw = read_in_root(root, name, _LARGEST_IGNORE_FILE)
+            except OSError as err:
+                if err.errno == errno.EFBIG:
+                    raise InvalidParameter(
+                        f"failed to read {name}: it has more than {_LARGEST_IGNORE_FILE} bytes",
+                        hint="is it really a list of patterns?",
+                    ) from err
+                continue
+            text = raw.decode("utf-8", "surrogateescape")
+            return cls(root, IgnoreRules.parse(text), what="build context")
         return cls(root, what="build context")
 
     def find(self, pattern: str) -> list[SourceEntry]:
@@ -257,7 +265,7 @@ class Context:
     def _missing(self, pattern: str, cleaned: str) -> InvalidParameter:
         """Docker's words; the hint has the rule that hid it or the near miss."""
         rule = self.rules.rule_for(cleaned)
-        if rule and (self.root / cleaned).exists():
+        if rule and os.path.lexists(self.root / cleaned):
             hint = f".dockerignore hides it: {rule}"
         else:
             near = self._near(cleaned)
@@ -272,7 +280,7 @@ class Context:
         """Look for a name like it: in the same directory, then anywhere in the first levels."""
         directory, _, name = path.rpartition("/")
         try:
-            beside = os.listdir(self.root / directory)
+            beside = os.listdir(self._inside(directory or "."))
         except OSError:
             beside = []
         close = difflib.get_close_matches(name, beside, 1, 0.6)

@@ -7,8 +7,8 @@ they do not depend on each other → store the image, tag it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,7 @@ from pogu.events import EventBus
 from pogu.images.pull import Puller
 from pogu.images.store import Image, ImageStore
 from pogu.linux.blocking import in_thread
+from pogu.linux.openat2 import read_in_root
 from pogu.network.service import Networks
 from pogu.oci.digest import ChainId
 from pogu.oci.reference import Reference
@@ -276,28 +277,35 @@ def _read_dockerfile(context: Path, name: str) -> bytes:
             hint="the Dockerfile must lie in the context",
         )
     try:
-        info = os.stat(path)
+        return read_in_root(
+            context, str(path.relative_to(os.path.normpath(context))), _LARGEST_DOCKERFILE
+        )
     except OSError as err:
-        names = [entry.name for entry in os.scandir(path.parent)] if path.parent.is_dir() else []
-        hint = near(path.name, names) or "name it with -f FILE"
-        raise NotFound(f"Cannot locate specified Dockerfile: {name}", hint=hint) from err
-    if stat.S_ISDIR(info.st_mode):
-        raise InvalidParameter(
+        raise _unreadable(context, path, name, err) from err
+
+
+def _unreadable(context: Path, path: Path, name: str, err: OSError) -> EngineError:
+    if err.errno == errno.EISDIR:
+        return InvalidParameter(
             f"failed to read dockerfile: {name} is a directory",
             hint=f"-f names a file, such as {name}/Dockerfile",
         )
-    if info.st_size > _LARGEST_DOCKERFILE:
-        raise InvalidParameter(
-            f"failed to read dockerfile: {name} has {info.st_size} bytes",
+    if err.errno == errno.EFBIG:
+        return InvalidParameter(
+            f"failed to read dockerfile: {name} has more than {_LARGEST_DOCKERFILE} bytes",
             hint="is it really a Dockerfile?",
         )
-    try:
-        return path.read_bytes()
-    except OSError as err:
-        raise InvalidParameter(
-            f"failed to read dockerfile: open {name}: {(err.strerror or '').lower()}",
-            hint="the engine must be able to read it",
-        ) from err
+    if err.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+        inside = path.parent.resolve().is_relative_to(context.resolve()) and path.parent.is_dir()
+        names = [entry.name for entry in os.scandir(path.parent)] if inside else []
+        hint = near(path.name, [one for one in names if one != path.name])
+        return NotFound(
+            f"Cannot locate specified Dockerfile: {name}", hint=hint or "name it with -f FILE"
+        )
+    return InvalidParameter(
+        f"failed to read dockerfile: open {name}: {(err.strerror or '').lower()}",
+        hint="the engine must be able to read it",
+    )
 
 
 def _meta_args(dockerfile: Dockerfile, build_args: Mapping[str, str | None]) -> dict[str, str]:

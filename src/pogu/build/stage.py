@@ -14,8 +14,9 @@ from pogu.build.copy_step import CopyStep
 from pogu.build.events import StepCached, StepDone, StepOutput, StepStarted, Triggered
 from pogu.build.graph import find_stage
 from pogu.build.job import BuildJob, StageResults
+from pogu.build.metadata import apply_metadata
 from pogu.build.run import RunFailed, RunJob
-from pogu.build.state import PREDEFINED_ARGS, StageState, apply_metadata
+from pogu.build.state import PREDEFINED_ARGS, StageState
 from pogu.build.step_cache import StepCache, with_layer
 from pogu.build.workspace import view, workspace
 from pogu.dockerfile.instructions import Add, Arg, Copy, Instruction, Onbuild, Run, Stage, Workdir

@@ -7,10 +7,10 @@ import sys
 
 from pogu.cli.build_view import JsonView, PlainView, QuietView, View
 from pogu.cli.context import Context
-from pogu.cli.create_body import size_bytes
 from pogu.cli.failure import ApiError, CliError, UsageError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.http import Reply
+from pogu.cli.limits import size_bytes
 from pogu.cli.wire import encode
 
 TYPE_CHECKING = False
@@ -120,9 +120,11 @@ def _send_directory(
     else:
         full = os.path.abspath(dockerfile) if values.text("file") else ""
         inside = os.path.relpath(full or os.path.join(directory, dockerfile), directory)
-        if inside.startswith(".."):
-            body = _read(full)
-            parameters["dockerfile"] = os.path.basename(full)
+        target = os.path.realpath(os.path.join(directory, inside))
+        leads_out = not target.startswith(os.path.realpath(directory).rstrip("/") + "/")
+        if inside.startswith("..") or (leads_out and os.path.isfile(target)):
+            body = _read(full or target)
+            parameters["dockerfile"] = os.path.basename(full or target)
         else:
             parameters["dockerfile"] = inside
     if os.geteuid() == 0:

@@ -115,6 +115,39 @@ SYNONYMS = {
     ("volume", "remove"): "rm",
     ("network", "list"): "ls",
 }
+# What Docker has and Pogu does not, with what to do instead.
+_ABSENT = {
+    **dict.fromkeys(
+        (
+            "buildx",
+            "commit",
+            "compose",
+            "config",
+            "context",
+            "cp",
+            "diff",
+            "exec",
+            "export",
+            "load",
+            "manifest",
+            "node",
+            "pause",
+            "plugin",
+            "save",
+            "search",
+            "secret",
+            "service",
+            "stack",
+            "stats",
+            "swarm",
+            "trust",
+            "unpause",
+            "update",
+        ),
+        "",
+    ),
+    "exec": "nsenter -t $(pogu inspect -f '{{.State.Pid}}' NAME) -a SHELL does it meanwhile. ",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -201,6 +234,11 @@ def find(words: Sequence[str]) -> tuple[Command, list[str]]:
     if name not in GROUPS:
         close = near(name, [*top, *GROUPS])
         did = f"did you mean {close}? " if close else ""
+        if name in _ABSENT:
+            raise UsageError(
+                f"pogu: '{name}' is a docker command that Pogu does not have yet.",
+                hint=f"{_ABSENT[name]}See 'pogu --help'",
+            )
         raise UsageError(f"pogu: '{name}' is not a pogu command.", hint=f"{did}See 'pogu --help'")
     summary, members = GROUPS[name]
     if not rest or rest[0].startswith("-"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from pogu.cli.context import Context
-from pogu.cli.create_body import CREATE_FLAGS, create_body
+from pogu.cli.create_body import create_body
+from pogu.cli.create_flags import CREATE_FLAGS
 from pogu.cli.failure import ApiError, CliError, UsageError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.http import Reply
@@ -140,11 +141,16 @@ def _pull_and_post(
     context: Context, values: Values, body: dict[str, object], missing: ApiError
 ) -> dict[str, object]:
     """The near miss of the missing image is the better hint when the pull fails too."""
-    context.error(f"Unable to find image '{values.args[0]}' locally")
+    from pogu.cli.images import split_tag
+
+    name = values.args[0]
+    if "@" not in name and not split_tag(name)[1]:
+        name += ":latest"
+    context.error(f"Unable to find image '{name}' locally")
     try:
         _pull(context, values)
     except CliError as err:
-        if missing.hint.startswith("did you mean"):
+        if missing.hint.startswith(("did you mean", "here is")):
             err.hint = f"{missing.hint}\n{err.hint}"
         err.code = 125
         raise

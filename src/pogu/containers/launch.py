@@ -12,10 +12,13 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from pogu.config import Config
 from pogu.containers.entry import Entry
 from pogu.containers.model import ContainerRecord, MountPoint
 from pogu.containers.ports import choices, ports_to_publish
+from pogu.containers.subpath import pinned, subpath_of
 from pogu.containers.validate import log_bounds, network_mode
 from pogu.containers.workload import container_workload
 from pogu.errors import Conflict, EngineError, InvalidParameter
@@ -89,6 +92,13 @@ class Launcher:
 
         Raises: EngineError; then nothing is left behind.
         """
+        with contextlib.ExitStack() as held:
+            return await self._launch(entry, held)
+
+    async def _launch(
+        self, entry: Entry, held: contextlib.ExitStack
+    ) -> tuple[Monitored, list[str]]:
+        """What `held` has must stay until the process is made."""
         record = entry.record
         joined = self._check_joined(record)
         connecting = asyncio.ensure_future(self._connect(record))
@@ -103,8 +113,9 @@ class Launcher:
             )
             endpoint = await connecting
             hostname = self._write_files(entry, endpoint)
+            mounts = [pinned(mount, self._config.paths, held) for mount in record.mounts]
             workload = container_workload(
-                record,
+                msgspec.structs.replace(record, mounts=tuple(mounts)),
                 directory=self.directory(record.id),
                 rootfs=rootfs,
                 user=user,
@@ -238,7 +249,8 @@ class Launcher:
     async def _fill_volumes(self, record: ContainerRecord, rootfs: Path) -> None:
         """A volume that is empty gets what the image has at its place (Docker's copy-up)."""
         for mount in record.mounts:
-            if mount.type == "volume" and "nocopy" not in mount.mode.split(","):
+            whole = not subpath_of(mount, self._config.paths)
+            if mount.type == "volume" and whole and "nocopy" not in mount.mode.split(","):
                 await _copy_up(rootfs, mount)
 
 

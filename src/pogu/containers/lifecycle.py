@@ -21,7 +21,8 @@ import msgspec
 
 from pogu.containers.entry import Entry
 from pogu.containers.launch import Launcher
-from pogu.containers.model import LEGAL, Status
+from pogu.containers.model import LEGAL, Status, parse_time_ns
+from pogu.containers.restart import Backoff, wants_restart
 from pogu.containers.rows import Rows
 from pogu.containers.signals import parse_signal
 from pogu.errors import Conflict, EngineError, NotModified, SystemFailure
@@ -37,9 +38,6 @@ __all__ = ["Lifecycle"]
 log = logging.getLogger(__name__)
 
 _DEFAULT_STOP_S = 10
-_FIRST_BACKOFF_S = 0.1
-_LONGEST_BACKOFF_S = 60.0
-_SETTLED_S = 10.0
 _KILL_S = 30
 
 
@@ -68,7 +66,7 @@ class Lifecycle:
         self._remove_volume = remove_volume
         self._tmp = tmp
         self._clock_ns = clock_ns
-        self._backoff: dict[str, float] = {}
+        self._backoff = Backoff()
         self._background: set[asyncio.Task[None]] = set()
 
     # ---- state ---------------------------------------------------------------------------
@@ -100,7 +98,7 @@ class Lifecycle:
         if entry.state.status in (Status.REMOVING, Status.DEAD):
             raise Conflict(f"container is marked for removal and cannot be started: {entry.id}")
         self._stop_restarting(entry)
-        self._backoff.pop(entry.id, None)
+        self._backoff.forget(entry.id)
         if entry.state.restart_count:
             self.change(entry, restart_count=0)
         try:
@@ -212,24 +210,14 @@ class Lifecycle:
     # ---- restart policy ------------------------------------------------------------------
 
     def should_restart(self, entry: Entry) -> bool:
-        """By policy, after its own end; never after a stop by the user."""
-        policy = entry.record.host_config.restart_policy
-        if entry.state.stopped_by_user:
-            return False
-        if policy.name in ("always", "unless-stopped"):
-            return True
-        if policy.name != "on-failure" or entry.state.exit_code == 0:
-            return False
-        most = policy.maximum_retry_count
-        return most == 0 or entry.state.restart_count < most
+        """After its own end, as `restart.py` reads the policy."""
+        return wants_restart(entry.record.host_config.restart_policy, entry.state)
 
     def restart_later(self, entry: Entry, ran_s: float) -> None:
         """Start again after a pause that doubles with every quick end."""
-        before = self._backoff.get(entry.id, 0.0)
-        pause = _FIRST_BACKOFF_S if ran_s >= _SETTLED_S or not before else before * 2
-        self._backoff[entry.id] = min(pause, _LONGEST_BACKOFF_S)
+        pause_s = self._backoff.next_pause_s(entry.id, ran_s=ran_s)
         self.change(entry, status=Status.RESTARTING, restart_count=entry.state.restart_count + 1)
-        entry.restarter = asyncio.create_task(self._restart_after(entry, self._backoff[entry.id]))
+        entry.restarter = asyncio.create_task(self._restart_after(entry, pause_s))
 
     async def _restart_after(self, entry: Entry, pause_s: float) -> None:
         await asyncio.sleep(pause_s)
@@ -325,7 +313,7 @@ class Lifecycle:
         self._rows.delete(entry.id)
         entry.removed = True
         self._forget(entry)
-        self._backoff.pop(entry.id, None)
+        self._backoff.forget(entry.id)
         if volumes:
             for mount in entry.record.mounts:
                 if mount.type == "volume" and len(mount.name) == 64:
@@ -352,17 +340,6 @@ class Lifecycle:
     async def finish_background(self) -> None:
         """Wait for what goes on in the background."""
         await asyncio.gather(*self._background, return_exceptions=True)
-
-
-def parse_time_ns(text: str) -> int:
-    """RFC 3339 with nanoseconds → nanoseconds since the epoch; 0 for "never"."""
-    import calendar
-
-    if text.startswith("0001"):
-        return 0
-    seconds = calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
-    fraction = text[20:].rstrip("Z").ljust(9, "0")[:9]
-    return seconds * 1_000_000_000 + int(fraction or 0)
 
 
 def _start_exit_code(message: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import calendar
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,7 +13,15 @@ from pogu.model.container import ContainerConfig, HostConfig, NetworkingConfig
 from pogu.network.service import Endpoint
 from pogu.oci.digest import ChainId, Digest
 
-__all__ = ["LEGAL", "Container", "ContainerRecord", "ContainerState", "MountPoint", "Status"]
+__all__ = [
+    "LEGAL",
+    "Container",
+    "ContainerRecord",
+    "ContainerState",
+    "MountPoint",
+    "Status",
+    "parse_time_ns",
+]
 
 
 class Status(StrEnum):
@@ -96,3 +106,12 @@ class Container:
     @property
     def id(self) -> str:
         return self.record.id
+
+
+def parse_time_ns(text: str) -> int:
+    """RFC 3339 with nanoseconds, as records and states have it → since the epoch; 0 for "never"."""
+    if text.startswith("0001"):
+        return 0
+    seconds = calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+    fraction = text[20:].rstrip("Z").ljust(9, "0")[:9]
+    return seconds * 1_000_000_000 + int(fraction or 0)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
@@ -45,6 +46,8 @@ from pogu.storage.layers import LayerStore
 from pogu.volumes import Volumes
 
 __all__ = ["Containers", "ExitStatus"]
+
+log = logging.getLogger(__name__)
 
 _ROTATION_CHECK_S = 1.0
 _HEX = frozenset("0123456789abcdef")
@@ -384,8 +387,11 @@ class Containers:
                 if path is None:
                     continue
                 max_bytes, max_files = self._launcher.log_bounds(entry.record)
-                if rotate_if_larger(path, max_bytes=max_bytes, max_files=max_files):
-                    await self._conmon.reopen_log(entry.id)
+                try:
+                    if rotate_if_larger(path, max_bytes=max_bytes, max_files=max_files):
+                        await self._conmon.reopen_log(entry.id)
+                except OSError as err:  # the other logs must stay within theirs
+                    log.warning("cannot rotate log=%s error=%s", path, err)
 
 
 async def _of_streams(

@@ -1,4 +1,5 @@
 """Dockerfiles: text → lines → typed instructions → stages; expansion; .dockerignore. Pure.
 
-Start reading at `instructions.py` (what there is), then `parser.py` (how text becomes it).
+Start reading at `instructions.py` (what there is), then `parser.py` and `grammar.py` (how text
+becomes it).
 """

@@ -348,6 +348,6 @@ def _in_dockers_words(err: EngineError, named: Reference) -> EngineError:
     if "manifest" in err.message and "matching manifest" not in err.message:
         return NotFound(
             f"manifest for {named.familiar} not found: {err.message}",
-            hint=err.hint or f"`pogu image tags {name}` lists what there is",
+            hint=err.hint or f"is there such a tag of {name}?",
         )
     return err

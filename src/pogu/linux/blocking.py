@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-__all__ = ["in_thread", "in_thread_to_end"]
+__all__ = ["in_own_thread", "in_thread", "in_thread_to_end"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,6 +26,32 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
     """
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_POOL, lambda: function(*args, **kwargs))
+
+
+async def in_own_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `in_thread`, for what waits for a client: some slow ones would take the whole pool."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def work() -> None:
+        result, failure = None, None
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as err:
+            failure = err
+        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=work, name="pogu-own", daemon=True).start()
+    return await future
 
 
 async def in_thread_to_end(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

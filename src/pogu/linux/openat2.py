@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import stat
+from pathlib import Path
 
-__all__ = ["openat2_in_root"]
+__all__ = ["openat2_in_root", "read_in_root"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _SYS_OPENAT2 = 437
@@ -33,3 +36,28 @@ def openat2_in_root(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
         code = ctypes.get_errno()
         if code not in (4, 11):  # EINTR, EAGAIN: a rename happened meanwhile
             raise OSError(code, os.strerror(code), path)
+
+
+def read_in_root(root: Path, path: str, limit: int) -> bytes:
+    """Read a small regular file below `root`, which no link on the way leaves.
+
+    Raises: OSError; EISDIR, EINVAL for a pipe or a device, EFBIG above `limit` bytes.
+    """
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY)
+    try:
+        fd = openat2_in_root(root_fd, path, os.O_RDONLY | os.O_NONBLOCK)
+    finally:
+        os.close(root_fd)
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            code = errno.EISDIR if stat.S_ISDIR(info.st_mode) else errno.EINVAL
+            raise OSError(code, os.strerror(code), path)
+        data = b""
+        while part := os.read(fd, limit + 1 - len(data)):
+            data += part
+        if len(data) > limit:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        return data
+    finally:
+        os.close(fd)

@@ -326,5 +326,7 @@ def _unreachable(where: str, err: BaseException) -> Unavailable:
     cause = getattr(err, "os_error", None) or err
     reason = getattr(cause, "strerror", None) or str(cause) or type(err).__name__
     return Unavailable(
-        f"failed to reach {where}: {reason}", hint="is the name right, and the network up?"
+        f"failed to reach {where}: {reason}",
+        hint="is the name right, and the network up? `pogu image bootstrap debian:bookworm` makes"
+        " a base image without a registry",
     )

@@ -11,7 +11,7 @@ import base64
 from dataclasses import replace
 from pathlib import Path
 
-from pogu.runtime.spec import capability_set
+from pogu.runtime.capabilities import capability_set
 from pogu.runtime.workload import Workload
 
 __all__ = ["FilterCache"]

@@ -18,9 +18,11 @@ from pathlib import Path
 from pogu.errors import CommandFailed, NotFound, SystemFailure
 from pogu.linux.process import Completed, read_some, run
 from pogu.linux.spawn import spawn, wait_child
+from pogu.runtime.capabilities import ALL_CAPABILITIES
+from pogu.runtime.device import device_node, stat_device
 from pogu.runtime.failure import runtime_failure
 from pogu.runtime.filter_cache import FilterCache
-from pogu.runtime.spec import ALL_CAPABILITIES, device_node, runtime_config, stat_device
+from pogu.runtime.spec import runtime_config
 from pogu.runtime.user import resolve_user
 from pogu.runtime.workload import Rlimit, Workload
 

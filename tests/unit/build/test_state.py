@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pogu.build.changes import apply_changes
-from pogu.build.state import StageState, apply_metadata, parse_port_range, platform_args
+from pogu.build.metadata import apply_metadata, parse_port_range
+from pogu.build.state import StageState, platform_args
 from pogu.dockerfile.parser import parse_instruction
 from pogu.errors import InvalidParameter
 from pogu.model.container import ContainerConfig

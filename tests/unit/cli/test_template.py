@@ -241,7 +241,9 @@ def test_start_up_pays_for_re_alone() -> None:
     )
     argv = [sys.executable, "-c", code]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["pogu.cli.table", "pogu.cli.template"]
+    loaded = done.stdout.split()
+    assert all(name.startswith(("pogu.cli.table", "pogu.cli.template")) for name in loaded)
+    assert "pogu.cli.template.printf" not in loaded
 
 
 PIECES = r"""{{ }} {{- -}} . .a $x := | ( ) " if range with else end printf index slice "%d" "%*c"

@@ -10,8 +10,7 @@ from tests.builders import a_config, a_container, a_host_config
 from tests.fakes.host import SLEEP, FakeHost, sh, until
 
 from pogu.containers.entry import Entry, ExitStatus
-from pogu.containers.lifecycle import parse_time_ns
-from pogu.containers.model import MountPoint, Status
+from pogu.containers.model import MountPoint, Status, parse_time_ns
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotModified, SystemFailure
 from pogu.runtime.conmon import AttachStream
 from pogu.runtime.failure import runtime_failure

@@ -9,8 +9,7 @@ from tests.builders import a_container, a_host_config
 from tests.fakes.host import FakeHost, until
 
 from pogu.containers.entry import Entry
-from pogu.containers.lifecycle import parse_time_ns
-from pogu.containers.model import Status
+from pogu.containers.model import Status, parse_time_ns
 from pogu.model.container import HostConfig
 from pogu.runtime.oci_runtime import RuntimeState
 

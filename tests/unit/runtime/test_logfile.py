@@ -271,3 +271,14 @@ def test_removal_takes_every_file_and_may_be_repeated(log_path: Path) -> None:
     for _ in range(2):
         remove_log(log_path)
         assert list(log_path.parent.iterdir()) == []
+
+
+async def test_a_line_that_never_ends_comes_in_pieces_of_bounded_size(log_path: Path) -> None:
+    chunk = b"x" * 8191
+    partial = k8s_line(chunk.decode(), second=1).replace(b" F ", b" P ")
+    append(log_path, *[partial] * 400, k8s_line("end", second=2), k8s_line("next", second=3))
+    found = await texts(log_path)
+    assert b"".join(found) == chunk * 400 + b"end\nnext\n"
+    assert max(map(len, found)) < (1 << 20) + 2 * 8192
+    assert await texts(log_path, tail=1) == [b"next\n"]
+    assert b"".join(await texts(log_path, tail=2)) == chunk * 400 + b"end\nnext\n"

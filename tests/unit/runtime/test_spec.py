@@ -9,13 +9,9 @@ import pytest
 from tests.builders import a_workload
 
 from pogu.errors import InvalidParameter
-from pogu.runtime.spec import (
-    ALL_CAPABILITIES,
-    DEFAULT_CAPABILITIES,
-    capability_set,
-    runtime_config,
-    stat_device,
-)
+from pogu.runtime.capabilities import ALL_CAPABILITIES, DEFAULT_CAPABILITIES, capability_set
+from pogu.runtime.device import stat_device
+from pogu.runtime.spec import runtime_config
 from pogu.runtime.workload import BindMount, Device, Resources, Rlimit, UserIds
 
 

@@ -1,0 +1,108 @@
+"""Format: flags that limit memory, CPU, devices and processes → their part of HostConfig."""
+
+from __future__ import annotations
+
+from pogu.cli.failure import UsageError
+from pogu.cli.flags import Values
+
+__all__ = ["limits", "size_bytes", "size_of"]
+
+Json = dict[str, object]
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_NO_LIMIT = "-1"
+
+
+def size_bytes(text: str, flag: str) -> int:
+    """`64m`, `1.5g`, `512` → bytes. Raises: UsageError in Docker's words."""
+    word = text.strip().lower()
+    number = word.rstrip("kmgtib ")
+    unit = word[len(number) :].strip().removesuffix("b").removesuffix("i")
+    try:
+        return int(float(number) * _UNITS[unit])
+    except (ValueError, KeyError) as err:
+        raise UsageError(
+            f'invalid argument "{text}" for "--{flag}" flag: invalid size: \'{text}\'',
+            hint="for example 64m or 2g",
+        ) from err
+
+
+def size_of(values: Values, flag: str) -> int:
+    """Return a flag's bytes: 0 when it is not given, -1 for no limit. Raises: UsageError."""
+    text = values.text(flag)
+    if not text:
+        return 0
+    return -1 if text == _NO_LIMIT else size_bytes(text, flag)
+
+
+def _nano_cpus(text: str) -> int:
+    if not text:
+        return 0
+    try:
+        return round(float(text) * 1_000_000_000)
+    except ValueError as err:
+        raise UsageError(
+            f'invalid argument "{text}" for "--cpus" flag: failed to parse {text} as a rational'
+            " number",
+            hint="for example 1.5",
+        ) from err
+
+
+def _ulimits(values: Values) -> list[Json]:
+    found: list[Json] = []
+    for text in values.texts("ulimit"):
+        name, _, both = text.partition("=")
+        soft, colon, hard = both.partition(":")
+        try:
+            low = int(soft)
+            found.append({"Name": name, "Soft": low, "Hard": int(hard) if colon else low})
+        except ValueError as err:
+            raise UsageError(
+                f'invalid argument "{text}" for "--ulimit" flag: invalid ulimit argument: {text}',
+                hint="--ulimit nofile=1024:2048",
+            ) from err
+    return found
+
+
+def _devices(values: Values) -> list[Json]:
+    found: list[Json] = []
+    for text in values.texts("device"):
+        parts = text.split(":")
+        inside, permissions = parts[0], "rwm"
+        if len(parts) == 2 and set(parts[1]) <= set("rwm"):
+            permissions = parts[1]
+        elif len(parts) > 1:
+            inside = parts[1]
+            permissions = parts[2] if len(parts) > 2 else "rwm"
+        found.append(
+            {
+                "PathOnHost": parts[0],
+                "PathInContainer": inside,
+                "CgroupPermissions": permissions,
+            }
+        )
+    return found
+
+
+def limits(values: Values) -> Json:
+    """Return the fields of HostConfig. Raises: UsageError in Docker's words."""
+    return {
+        "OomScoreAdj": values.number("oom-score-adj") or 0,
+        "CpuShares": values.number("cpu-shares") or 0,
+        "Memory": size_of(values, "memory"),
+        "NanoCpus": _nano_cpus(values.text("cpus")),
+        "CgroupParent": values.text("cgroup-parent"),
+        "BlkioWeight": values.number("blkio-weight") or 0,
+        "CpuPeriod": values.number("cpu-period") or 0,
+        "CpuQuota": values.number("cpu-quota") or 0,
+        "CpusetCpus": values.text("cpuset-cpus"),
+        "CpusetMems": values.text("cpuset-mems"),
+        "Devices": _devices(values) or None,
+        "DeviceCgroupRules": values.texts("device-cgroup-rule") or None,
+        "MemoryReservation": size_of(values, "memory-reservation"),
+        "MemorySwap": size_of(values, "memory-swap"),
+        "MemorySwappiness": values.number("memory-swappiness"),
+        "OomKillDisable": values.flag("oom-kill-disable"),
+        "PidsLimit": values.number("pids-limit"),
+        "Ulimits": _ulimits(values) or None,
+    }
