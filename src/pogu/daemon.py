@@ -64,7 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Error: {err.strerror}: {err.filename}", file=sys.stderr)
         return 1
     _set_up_log(config, foreground=foreground)
-    code = _serve(config, listener)
+    try:
+        code = _serve(config, listener)
+    except Exception:
+        log.exception("the engine broke off")
+        code = 1
     os.close(root_lock)
     os.close(lock)
     return code

@@ -18,6 +18,21 @@ from pogu.errors import DataLoss, SystemFailure
 
 __all__ = ["Database"]
 
+_RESERVE_BYTES = 1 << 20
+"""What stop and remove may write once the disk is full: without it nobody could make room."""
+
+
+def _keep_free(reserve: Path) -> None:
+    if reserve.exists():
+        return
+    fd = os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, _RESERVE_BYTES)
+    except OSError:
+        reserve.unlink()  # the disk is full already
+    finally:
+        os.close(fd)
+
 
 class Database:
     """One connection, usable from every thread; transactions are serialised by a lock."""
@@ -25,6 +40,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
         self._depth = 0
+        self._reserve = path.with_suffix(".reserve")
+        _keep_free(self._reserve)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)  # it holds the environment of containers: passwords
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -89,10 +106,11 @@ class Database:
                 if self._connection.in_transaction:  # SQLite itself has ended some that failed
                     self._connection.execute("ROLLBACK")
                 if getattr(err, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                    self._reserve.unlink(missing_ok=True)
                     raise SystemFailure(
                         "write state.db: no space left on device",
-                        hint="make room on the disk of the storage root (`df -h` shows it), then"
-                        " repeat the command",
+                        hint="a small reserve was let go: stop or remove something now (`pogu rm"
+                        " -f`, `pogu system prune`); `df -h` shows the disk",
                     ) from err
                 raise
             finally:

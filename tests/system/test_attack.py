@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -265,6 +266,23 @@ def test_a_lost_state_database_stops_the_engine_before_it_sweeps_anything(
             leftover.unlink()
         shutil.copy(engine.root / "copy.db", database)
         assert "precious" in engine.ok("ps", "-a")
+
+
+def test_on_a_full_disk_the_container_that_filled_it_can_be_removed(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=30m", "tmpfs", tmp_path], check=True)
+    try:
+        with an_engine(tmp_path) as engine:
+            fill = "cat /dev/zero > /big; exec sleep 1000"
+            engine.ok("run", "-d", "--name", "greedy", "busybox", "sh", "-c", fill)
+            filler = (tmp_path / "filler").open("wb", buffering=0)
+            with filler, pytest.raises(OSError, match="No space"):
+                while True:
+                    filler.write(bytes(4096))
+            assert "write state.db: no space left on device" in engine.refused("rm", "-f", "greedy")
+            engine.ok("rm", "-f", "greedy")
+            assert engine.ok("run", "--rm", "busybox", "echo", "room") == "room"
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
 
 
 # ---- logs ------------------------------------------------------------------------------------

@@ -198,3 +198,21 @@ def test_inspect_says_where_the_log_is_and_the_log_is_bounded(engine: EngineProc
     record = json.loads(engine.ok("inspect", "noisy"))[0]
     assert Path(record["LogPath"]).exists()
     engine.ok("rm", "noisy")
+
+
+def test_a_storage_root_that_is_not_mounted_ends_no_container(engine: EngineProcess) -> None:
+    engine.ok("run", "-d", "--name", "survivor", "busybox", "sleep", "1000")
+    pid = int(engine.ok("inspect", "-f", "{{.State.Pid}}", "survivor"))
+    engine.ok("engine", "stop")
+    away = engine.root.with_name("away")
+    engine.root.rename(away)
+    try:
+        said = engine.refused("ps")
+        assert "knows no containers, yet 1 of its containers run" in said
+        assert is_alive(pid)
+        eventually(lambda: engine.pid == 0, what="the refused engine ends")
+    finally:
+        subprocess.run(["rm", "-rf", str(engine.root)], check=True)
+        away.rename(engine.root)
+    assert engine.status("survivor") == "running"
+    engine.ok("rm", "-f", "survivor")

@@ -56,11 +56,16 @@ def test_what_was_committed_is_there_after_opening_again(tmp_path: Path) -> None
     second.close()
 
 
-def test_after_a_full_disk_the_next_transaction_works(db: Database) -> None:
+def test_a_full_disk_lets_go_of_the_reserve_and_the_next_transaction_works(
+    db: Database, tmp_path: Path
+) -> None:
+    reserve = tmp_path / "state.reserve"
+    assert reserve.stat().st_blocks * 512 >= 1 << 20
     pages = db.query("PRAGMA page_count")[0][0]
     with pytest.raises(SystemFailure, match="no space left"), db.transaction() as tx:
         tx.execute(f"PRAGMA max_page_count = {pages}")
         tx.execute("INSERT INTO b VALUES (zeroblob(100000))")
+    assert not reserve.exists()
     db.query("PRAGMA max_page_count = 1000000")
     with db.transaction() as tx:
         tx.execute("INSERT INTO b VALUES (zeroblob(100000))")

@@ -282,5 +282,6 @@ def gone() -> CliError:
     """The error for a connection that ended in the middle."""
     return CliError(
         "the engine ended while this command ran",
-        hint="containers go on; run the command again, and see `pogu engine status`",
+        hint="containers go on; run the command again. Why: engine.log in the storage root"
+        " (/var/lib/pogu)",
     )

@@ -115,38 +115,16 @@ SYNONYMS = {
     ("volume", "remove"): "rm",
     ("network", "list"): "ls",
 }
-# What Docker has and Pogu does not, with what to do instead.
-_ABSENT = {
-    **dict.fromkeys(
-        (
-            "buildx",
-            "commit",
-            "compose",
-            "config",
-            "context",
-            "cp",
-            "diff",
-            "exec",
-            "export",
-            "load",
-            "manifest",
-            "node",
-            "pause",
-            "plugin",
-            "save",
-            "search",
-            "secret",
-            "service",
-            "stack",
-            "stats",
-            "swarm",
-            "trust",
-            "unpause",
-            "update",
-        ),
-        "",
-    ),
-    "exec": "nsenter -t $(pogu inspect -f '{{.State.Pid}}' NAME) -a SHELL does it meanwhile. ",
+# What Docker has and Pogu does not.
+# fmt: off
+_ABSENT = frozenset((
+    "buildx", "commit", "compose", "config", "context", "cp", "diff", "exec", "export", "load",
+    "manifest", "node", "pause", "plugin", "save", "search", "secret", "service", "stack", "stats",
+    "swarm", "trust", "unpause", "update",
+))
+# fmt: on
+_INSTEAD = {
+    "exec": "meanwhile: nsenter -t $(pogu inspect -f '{{.State.Pid}}' NAME) -a COMMAND",
 }
 
 
@@ -237,7 +215,7 @@ def find(words: Sequence[str]) -> tuple[Command, list[str]]:
         if name in _ABSENT:
             raise UsageError(
                 f"pogu: '{name}' is a docker command that Pogu does not have yet.",
-                hint=f"{_ABSENT[name]}See 'pogu --help'",
+                hint=_INSTEAD.get(name, "See 'pogu --help'"),
             )
         raise UsageError(f"pogu: '{name}' is not a pogu command.", hint=f"{did}See 'pogu --help'")
     summary, members = GROUPS[name]

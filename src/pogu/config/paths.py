@@ -2,6 +2,7 @@
 
 <root>/                       /var/lib/pogu
   state.db                    images, tags, layers, containers, networks, volumes, build cache
+  state.reserve               let go on a full disk, so that stop and remove can be written
   blobs/sha256/<hex>          configs, manifests and layer blobs exactly as received
   layers/<short-id>/diff/     one unpacked layer, an overlayfs lowerdir
   containers/<id>/            OCI bundle: config.json, upper/ work/ rootfs/, ctr.log, hosts, …

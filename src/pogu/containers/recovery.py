@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pogu.config import Paths
@@ -19,15 +19,19 @@ from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import Status, parse_time_ns
 from pogu.containers.subpath import sweep_subpaths
+from pogu.errors import SystemFailure
 from pogu.images.image import rfc3339
 from pogu.linux.spawn import wait_pidfd
 from pogu.runtime.conmon import Conmon
-from pogu.runtime.oci_runtime import OciRuntime
+from pogu.runtime.oci_runtime import OciRuntime, RuntimeState
 from pogu.storage.overlay import unmount
 
 __all__ = ["Recovery"]
 
 log = logging.getLogger(__name__)
+
+_NOT_OURS = ("build-", "pogu-probe-")
+"""Prefixes of what the builder and the probe run; they sweep it themselves."""
 
 _LOST_EXIT_CODE = 255
 """Docker's, for a container whose end nobody saw (the host went down)."""
@@ -58,6 +62,7 @@ class Recovery:
         self._is_first_since_boot = self._mark_boot()
         known = {entry.id: entry for entry in entries}
         states = {state.id: state for state in await self._runtime.list()}
+        self._check_root(known, states)
         for entry in known.values():
             state = states.get(entry.id)
             conmon_pid = self._monitor(entry.id)
@@ -67,9 +72,23 @@ class Recovery:
             else:
                 await self._settle(entry, conmon_pid)
         for container_id in states.keys() - known.keys():
-            if not container_id.startswith(("build-", "pogu-probe-")):
+            if not container_id.startswith(_NOT_OURS):
                 await self._sweep(container_id)
         self._sweep_directories(known.keys())
+
+    def _check_root(self, known: Mapping[str, Entry], states: Mapping[str, RuntimeState]) -> None:
+        """Refuse to end containers because a storage root is not mounted."""
+        strays = [
+            state.id
+            for state in states.values()
+            if state.status == "running" and not state.id.startswith(_NOT_OURS)
+        ]
+        if strays and not known:
+            raise SystemFailure(
+                f"{self._paths.root} knows no containers, yet {len(strays)} of its containers run",
+                hint="is the file system of the storage root mounted? To end them all the same:"
+                f" remove {self._paths.runtime_state} after killing them",
+            )
 
     def _mark_boot(self) -> bool:
         """True for the first engine since the host came up: the run root does not outlive a boot.

@@ -22,7 +22,7 @@ from pogu.linux.rtnetlink import (
     set_link_up,
 )
 from pogu.network.model import Endpoint
-from pogu.network.subnet import choose_subnet, gateway_of, mac_of
+from pogu.network.subnet import choose_subnet, gateway_of, mac_of, refuse_to_cover
 
 __all__ = [
     "Claim",
@@ -74,9 +74,10 @@ def _host_lock() -> Iterator[None]:
 def _choose(host: Rtnetlink, claim: Claim, index: int) -> IPv4Network:
     if claim.old and claim.in_use:
         return claim.old
-    if claim.asked:
-        return claim.asked
     taken = [*host.networks(except_link=index), *claim.avoid]
+    if claim.asked:
+        refuse_to_cover(claim.asked, taken)
+        return claim.asked
     if claim.old and not any(claim.old.overlaps(other) for other in taken):
         return claim.old
     return choose_subnet(taken)

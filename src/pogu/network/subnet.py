@@ -7,9 +7,17 @@ from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import chain
 
-from pogu.errors import InvalidParameter, Unavailable
+from pogu.errors import Conflict, InvalidParameter, Unavailable
 
-__all__ = ["choose_subnet", "gateway_of", "mac_of", "next_address", "parse_mac", "parse_subnet"]
+__all__ = [
+    "choose_subnet",
+    "gateway_of",
+    "mac_of",
+    "next_address",
+    "parse_mac",
+    "parse_subnet",
+    "refuse_to_cover",
+]
 
 _NEVER = (IPv4Network("172.17.0.0/16"), IPv4Network("172.30.0.0/24"))
 """Docker's own bridge, wherever it may come up later, and a range clouds like to use."""
@@ -35,6 +43,19 @@ def choose_subnet(taken: Collection[IPv4Network]) -> IPv4Network:
         "could not find an available, non-overlapping IPv4 address pool",
         hint="every private range is routed already; set bridge_subnet in the configuration",
     )
+
+
+def refuse_to_cover(asked: IPv4Network, taken: Collection[IPv4Network]) -> None:
+    """A bridge with a network of the host's in its subnet would cut the host off from it.
+
+    One inside a wider network of the host's is the owner's to decide. Raises: Conflict.
+    """
+    for other in taken:
+        if other.subnet_of(asked):
+            raise Conflict(
+                f"network.bridge_subnet {asked} covers {other}, which this host uses",
+                hint="choose a range that `ip route` does not show, or leave the key out",
+            )
 
 
 def parse_subnet(text: str) -> IPv4Network:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from pogu.config import Config
-from pogu.errors import EngineError
+from pogu.errors import EngineError, SystemFailure
 from pogu.linux.mount import MNT_DETACH, mounts_below, umount2
 from pogu.runtime.oci_runtime import OciRuntime, first_line, no_runtime, probe_id, write_bundle
 from pogu.runtime.workload import BindMount, Workload
@@ -28,6 +28,11 @@ async def choose_runtime(config: Config) -> OciRuntime:
     """Return the first runtime that runs a probe container. Raises: SystemFailure with a hint."""
     names = (config.runtime,) if config.runtime else _CANDIDATES
     binaries = [found for name in names if (found := _find(name))]
+    if config.runtime and not binaries:
+        raise SystemFailure(
+            f"the runtime {config.runtime!r} of the configuration is not on this host",
+            hint="install it, name another with the key `runtime`, or leave the key out",
+        )
     memory = config.paths.run_root / "runtime.json"
     stamp = _stamp(binaries)
     remembered = _read(memory, stamp)

@@ -6,8 +6,15 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from pogu.errors import InvalidParameter, Unavailable
-from pogu.network.subnet import choose_subnet, gateway_of, mac_of, next_address, parse_subnet
+from pogu.errors import Conflict, InvalidParameter, Unavailable
+from pogu.network.subnet import (
+    choose_subnet,
+    gateway_of,
+    mac_of,
+    next_address,
+    parse_subnet,
+    refuse_to_cover,
+)
 
 SMALL = IPv4Network("10.99.0.0/29")
 
@@ -28,6 +35,14 @@ def test_nothing_free_says_what_to_do() -> None:
     with pytest.raises(Unavailable) as caught:
         choose_subnet([IPv4Network("0.0.0.0/1"), IPv4Network("128.0.0.0/1")])
     assert "bridge_subnet" in str(caught.value.hint)
+
+
+def test_a_subnet_that_is_asked_for_never_covers_one_of_the_hosts() -> None:
+    host = [IPv4Network("10.0.0.0/8"), IPv4Network("192.168.1.0/24")]
+    refuse_to_cover(SMALL, host)  # within a wider one
+    for asked in ("192.168.1.0/24", "192.168.0.0/16"):
+        with pytest.raises(Conflict, match=r"covers 192\.168\.1\.0/24"):
+            refuse_to_cover(IPv4Network(asked), host)
 
 
 def test_addresses_go_on_after_the_last() -> None:
