@@ -129,6 +129,7 @@ def _send_directory(
             parameters["dockerfile"] = inside
     if os.geteuid() == 0:
         headers = {"X-Pogu-Context": directory, "Content-Type": "text/x-dockerfile"}
+        headers |= _logins()
         try:
             return context.http.request("POST", "/build", parameters, body=body, headers=headers)
         except ApiError as err:
@@ -162,8 +163,15 @@ def _send_tar(
 
 
 def _send_stream(context: Context, parameters: dict[str, object], stream: Iterator[bytes]) -> Reply:
-    headers = {"Content-Type": "application/x-tar"}
+    headers = {"Content-Type": "application/x-tar", **_logins()}
     return context.http.request("POST", "/build", parameters, stream=stream, headers=headers)
+
+
+def _logins() -> dict[str, str]:
+    """For base images of private registries."""
+    from pogu.cli.credentials import CredentialStore, auth_header
+
+    return auth_header(CredentialStore().all(), "X-Registry-Config")
 
 
 def _file(path: str) -> Iterator[bytes]:

@@ -28,7 +28,7 @@ CREATE_FLAGS = [
     Flag("--dns-option", "list", "Set DNS options"),
     Flag("--dns-search", "list", "Set DNS search domains"),
     Flag("--domainname", "text", "NIS domain name"),
-    Flag("--entrypoint", "optional", "Overwrite the ENTRYPOINT of the image"),
+    Flag("--entrypoint", "text", "Overwrite the ENTRYPOINT of the image"),
     Flag("-e, --env", "list", "Set environment variables"),
     Flag("--env-file", "list", "Read environment variables from a file"),
     Flag("--expose", "list", "Expose a port or a range of ports"),

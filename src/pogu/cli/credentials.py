@@ -31,15 +31,15 @@ def _key(server: str) -> str:
     return plain.partition("/")[0]
 
 
-def auth_header(found: Json) -> dict[str, str]:
-    """The header by which the engine is told."""
+def auth_header(found: Json, name: str = "X-Registry-Auth") -> dict[str, str]:
+    """The header by which the engine is told; X-Registry-Config takes a map of them."""
     if not found:
         return {}
     import base64
 
     from pogu.cli.wire import encode
 
-    return {"X-Registry-Auth": base64.urlsafe_b64encode(encode(found).encode()).decode()}
+    return {name: base64.urlsafe_b64encode(encode(found).encode()).decode()}
 
 
 class CredentialStore:
@@ -99,6 +99,18 @@ class CredentialStore:
             if _key(name) == key and isinstance(entry, dict):
                 return _from_entry(entry, key)
         return {}
+
+    def all(self) -> Json:
+        """Every login, by registry: what a build may need for its base images."""
+        if not os.path.exists(self._path):
+            return {}
+        content = self._read()
+        servers: set[str] = set()
+        for part in ("auths", "credHelpers"):
+            names = content.get(part)
+            servers |= {_key(name) for name in names} if isinstance(names, dict) else set()
+        found = {server: self.get(server) for server in sorted(servers)}
+        return {server: entry for server, entry in found.items() if entry}
 
     def put(self, server: str, username: str, password: str, identity_token: str = "") -> str:
         """Keep a login; return where it went, in words."""
