@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -53,10 +54,23 @@ class Engine:
         return done.returncode == 0
 
 
+def _socket(pogu: tuple[str, ...]) -> str:
+    """Where the engine of that command line listens; the command starts it."""
+    default = "/run/pogu/pogu.sock"
+    if not shutil.which(pogu[0]):
+        return default
+    subprocess.run([*pogu, "ps", "-q"], capture_output=True, check=False)
+    done = subprocess.run([*pogu, "engine", "status", "--json"], capture_output=True, check=False)
+    try:
+        return str(json.loads(done.stdout).get("Socket", default))
+    except ValueError:
+        return default
+
+
 def find_engines(*, pogu: str, docker: str, buildx: str, podman: str) -> list[Engine]:
     """Return the engines that answer; Pogu first, by its own CLI and by the docker CLI."""
     own = tuple(shlex.split(pogu))
-    same = ("docker", "-H", "unix:///run/pogu/pogu.sock")
+    same = ("docker", "-H", f"unix://{_socket(own)}")
     peer = tuple(shlex.split(docker))
     legacy = {"DOCKER_BUILDKIT": "0"}
     candidates = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from bench.cases import fresh
@@ -12,12 +13,13 @@ __all__ = ["engine_memory"]
 
 def engine_memory(engine: Engine, containers: int = 20) -> str:
     """Return a sentence with the resident memory of Pogu's engine and its growth."""
-    rest = resident_kib("pogu.daemon")
+    pid = json.loads(engine.run("engine", "status", "--json"))["Pid"]
+    rest = pss_kib(pid)
     names = [fresh("bench") for _ in range(containers)]
-    before = resident_kib("pogu.daemon") + resident_kib("conmon")
+    before = rest + monitors_kib()
     for name in names:
         engine.run("run", "-d", "--name", name, "bench-busybox", "sleep", "1000")
-    after = resident_kib("pogu.daemon") + resident_kib("conmon")
+    after = pss_kib(pid) + monitors_kib()
     engine.run("rm", "-f", *names)
     each = (after - before) / containers
     return (
@@ -26,20 +28,23 @@ def engine_memory(engine: Engine, containers: int = 20) -> str:
     )
 
 
-def resident_kib(word: str) -> int:
-    """Sum Pss (shared pages divided among their users) over processes whose argv has `word`."""
+def pss_kib(pid: int | str) -> int:
+    """Proportional set size: shared pages are divided among their users. 0 when it has ended."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:"), 0)
+
+
+def monitors_kib() -> int:
+    """Sum over every conmon."""
     total = 0
     for directory in Path("/proc").glob("[0-9]*"):
         try:
             argv = (directory / "cmdline").read_bytes().split(b"\0")
-            if not any(
-                part == word.encode() or part.endswith(b"/" + word.encode()) for part in argv[:4]
-            ):
-                continue
-            rollup = (directory / "smaps_rollup").read_text()
         except OSError:
             continue
-        total += next(
-            int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")
-        )
+        if argv[0].endswith(b"conmon"):
+            total += pss_kib(directory.name)
     return total

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pogu.build.events import BuildEvent, Pulling
 from pogu.errors import EngineError, NotFound
 from pogu.images.image import Image
+from pogu.images.platform import parse_platform
 from pogu.images.pull import Puller, PullEvent
 from pogu.images.store import ImageStore
 from pogu.oci.reference import Reference, parse_reference
@@ -48,13 +49,25 @@ class BaseImages:
             missing: NotFound | None = None
             try:
                 image = self._images.resolve(name)
-                if not self._always:
+                missing = self._unlike(image, name)
+                if not self._always and missing is None:
                     return image
             except NotFound as err:
                 missing = err
             image = await self._pull(name, missing)
             self._pulled[name] = image
             return image
+
+    def _unlike(self, image: Image, name: str) -> NotFound | None:
+        """What is wrong with an image of another platform than `--platform`'s."""
+        wanted, found = parse_platform(self._platform), image.config
+        if not self._platform or (wanted.os, wanted.architecture) == (found.os, found.architecture):
+            return None
+        return NotFound(
+            f"image with reference {name} was found but its platform"
+            f" ({found.os}/{found.architecture}) does not match the specified platform ({wanted})",
+            hint="leave --platform out, or bring the image of that platform",
+        )
 
     async def _pull(self, name: str, missing: NotFound | None) -> Image:
         reference = parse_reference(name)

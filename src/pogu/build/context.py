@@ -268,8 +268,12 @@ class Context:
         if rule and os.path.lexists(self.root / cleaned):
             hint = f".dockerignore hides it: {rule}"
         else:
-            near = self._near(cleaned)
-            hint = f"did you mean {near}?" if near else f"paths are relative to the {self.what}"
+            near = None if pattern.startswith("../") else self._near(cleaned)
+            hint = (
+                f"did you mean {near}?"
+                if near
+                else f"paths start at the {self.what} and cannot leave it"
+            )
         return InvalidParameter(
             f"COPY failed: file not found in {self.what} or excluded by .dockerignore: "
             f"stat {pattern}: file does not exist",

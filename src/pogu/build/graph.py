@@ -48,10 +48,11 @@ def _target(dockerfile: Dockerfile, target: str) -> Stage:
         return dockerfile.stages[-1]
     stage = find_stage(dockerfile, target, before=len(dockerfile.stages))
     if stage is None:
-        names = [stage.name for stage in dockerfile.stages]
+        names = [stage.name for stage in dockerfile.stages if not stage.name.isdecimal()]
         raise InvalidParameter(
             f'target stage "{target}" could not be found',
-            hint=near(target, names) or f"the stages are {', '.join(names)}",
+            hint=near(target, names)
+            or (f"the stages are {', '.join(names)}" if names else "name one: FROM image AS name"),
         )
     return stage
 

@@ -161,6 +161,7 @@ class TemporaryFiles:
                 modified = reply.headers.get("Last-Modified")
         except (urllib.error.URLError, OSError) as err:
             reason = getattr(err, "reason", None) or err
+            reason = getattr(reason, "strerror", None) or reason
             raise InvalidParameter(
                 f"ADD failed: failed to GET {url}: {reason}", hint="does the URL work with curl?"
             ) from err

@@ -47,6 +47,10 @@ def engine_address(host: str | None = None, *, root: str = "", run_root: str = "
                 code=125,
             )
         return Address(host.removeprefix("unix://"), startable=False)
+    if root and run_root:
+        # Nothing else can say where: the engine itself reads the configuration.
+        root, run_root = os.path.abspath(root), os.path.abspath(run_root)
+        return Address(f"{run_root}/pogu.sock", root=root, run_root=run_root, startable=True)
     if root or run_root or _is_configured():
         return _configured_address(root, run_root)
     return Address(f"{_DEFAULT_RUN_ROOT}/pogu.sock", startable=True)

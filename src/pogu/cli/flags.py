@@ -41,7 +41,7 @@ class Flag:
     def initial(self) -> object:
         if self.kind == "list":
             return []
-        if self.default is not None or self.kind in ("int", "optional"):
+        if self.default is not None or self.kind == "int":
             return self.default
         return False if self.kind == "bool" else ""
 
@@ -145,9 +145,8 @@ def _long(
         did = f"did you mean --{close}? " if close else ""
         raise UsageError(f"unknown flag: --{name}", hint=did + _see(command))
     given.add(flag.key)
-    if flag.kind in ("bool", "optional"):
-        text = value if equals else ("true" if flag.kind == "bool" else "")
-        values[flag.key] = _boolean(f"--{name}", text) if flag.kind == "bool" else text
+    if flag.kind == "bool":
+        values[flag.key] = _boolean(f"--{name}", value if equals else "true")
         return
     if not equals:
         if not rest:

@@ -149,7 +149,7 @@ def test_what_is_not_there_is_refused_in_dockers_words(tmp_path: Path, pattern: 
         ("src/mian.py", "did you mean src/main.py?"),
         ("main.py", "did you mean src/main.py?"),
         ("lib/main.py", "did you mean src/main.py?"),
-        ("zzz", "paths are relative to the build context"),
+        ("zzz", "paths start at the build context and cannot leave it"),
     ],
 )
 def test_a_near_miss_is_named(tmp_path: Path, pattern: str, near: str) -> None:

@@ -58,6 +58,14 @@ def test_ps_asks_for_what_its_flags_say(pogu: Pogu, server: ApiServer) -> None:
     assert server.requests[0].query == {"all": ["1"], "limit": ["2"], "filters": [filters]}
 
 
+def test_an_entrypoint_is_a_word_of_its_own(pogu: Pogu, server: ApiServer) -> None:
+    answers: Answers = {"POST /containers/create": (201, {"Id": "7", "Warnings": []})}
+    for words, entrypoint in ((("--entrypoint", "echo"), "echo"), (("--entrypoint=",), "")):
+        assert pogu("create", *words, "image", "a", answers=answers) == (0, "7\n", "")
+        body = json.loads(server.requests[-1].body)
+        assert (body["Entrypoint"], body["Image"], body["Cmd"]) == ([entrypoint], "image", ["a"])
+
+
 def test_an_empty_list_prints_its_header(pogu: Pogu) -> None:
     code, out, _ = pogu("images", answers={"GET /images/json": (200, [])})
     assert (code, out) == (0, "REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n")

@@ -37,6 +37,7 @@ CONTAINER: dict[str, object] = {
         ("{{.Extra.x}} {{.Config.Labels.zz}}", "<no value> <no value>"),
         ("{{(.Config).Env}}", "[A=1 B=2]"),
         ("{{(index .Config.Env 1)}}", "B=2"),
+        ('{{index .Config.Labels "missing"}}.', "."),
         ("{{with .Config}}{{.Env}}{{$.Name}}{{end}}", "[A=1 B=2]/web"),
         ("{{with $x := .Name}}{{$x}}{{else with .Path}}{{.}}{{end}}", "/web"),
         ("{{with .Extra.x}}a{{else with .Path}}{{.}}{{end}}", "sh"),

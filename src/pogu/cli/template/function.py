@@ -88,7 +88,9 @@ def _index(value: object, *keys: object) -> object:
         if isinstance(value, dict):
             if not isinstance(key, str):
                 raise CallError(f"value has type {go_type(key)}; should be string")
-            value = value.get(key)
+            # A map of texts answers with an empty one: `index .Config.Labels "missing"`.
+            zero = "" if all(isinstance(item, str) for item in value.values()) else None
+            value = value.get(key, zero)
         elif isinstance(value, list | tuple):
             value = value[_bound(key, len(value) - 1)]
         elif isinstance(value, str):
