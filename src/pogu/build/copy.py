@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pogu.build.context import Context, SourceEntry
+from pogu.build.reuse import Links, PreviousLayer
 from pogu.errors import EngineError, InvalidParameter
 from pogu.storage.apply import no_space
 from pogu.storage.rooted import Place, RootedTree
@@ -49,10 +50,12 @@ class CopyJob:
     """Absolute; a slash at the end makes it a directory."""
     owner: tuple[int, int] | None
     mode: int | None
+    previous: PreviousLayer | None = None
+    """Files that are the same there are not copied but noted in the returned `Links`."""
 
 
-def copy_into(root: Path, job: CopyJob) -> None:
-    """Copy below `root`. Slow.
+def copy_into(root: Path, job: CopyJob) -> Links:
+    """Copy below `root`, and return what is still to be linked there. Slow.
 
     Raises: InvalidParameter when the destination does not fit; SystemFailure on a full disk.
     """
@@ -69,6 +72,7 @@ def copy_into(root: Path, job: CopyJob) -> None:
             for source in job.sources:
                 copier.copy(source, to_directory=to_directory)
             copier.finish()
+            return copier.links
     except BadArchive as err:
         words = err.message.removeprefix("invalid tar archive: ")
         raise InvalidParameter(f"COPY failed: {words}") from err
@@ -107,6 +111,9 @@ class _Copier:
         self._tree = tree
         self._job = job
         self._times: list[tuple[str, os.stat_result]] = []
+        self.links = Links()
+        self._fresh: set[str] = set()
+        self._copied_up: set[str] = set()
         self._last_real = "\0"
         self._last_owner = (-1, -1)
 
@@ -161,6 +168,7 @@ class _Copier:
             place = self._tree.place(path)
             try:
                 os.mkdir(place.name, 0o755, dir_fd=place.parent)
+                self._fresh.add(place.real_path)
             except FileExistsError as err:
                 raise NotADirectoryError(errno.ENOTDIR, "not a directory", f"/{path}") from err
         elif not overwrite:
@@ -189,7 +197,8 @@ class _Copier:
             return  # as tar leaves them out
         place = self._tree.place(path)
         if stat.S_ISREG(info.st_mode):
-            self._regular(place, path, entry)
+            if self._job.previous is None or not self._linked(place, path, entry):
+                self._regular(place, path, entry)
             return
         self._make_room(place, path)
         if stat.S_ISLNK(info.st_mode):
@@ -211,6 +220,31 @@ class _Copier:
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, "is a directory", f"/{path}")
         os.unlink(place.name, dir_fd=place.parent)
+
+    def _linked(self, place: Place, path: str, entry: SourceEntry) -> bool:
+        """Note the file for linking when the step's previous layer has the same one."""
+        assert self._job.previous is not None
+        info = entry.info
+        source = self._job.previous.has(
+            place.real_path,
+            entry.path,
+            info,
+            mode=stat.S_IMODE(info.st_mode) if self._job.mode is None else self._job.mode,
+            owner=self._job.owner or (info.st_uid, info.st_gid),
+        )
+        if source is None:
+            return False
+        if place.real not in self._fresh:
+            self._make_room(place, path)
+            self._copy_up(place)
+        self.links.files.append((place.real_path, source))
+        return True
+
+    def _copy_up(self, place: Place) -> None:
+        """The directory must be in the layer itself for a link to go there."""
+        if place.real not in self._copied_up:
+            self._copied_up.add(place.real)
+            os.fchmod(place.parent, stat.S_IMODE(os.fstat(place.parent).st_mode))
 
     def _regular(self, place: Place, path: str, entry: SourceEntry) -> None:
         """Every call counts: there may be a hundred thousand files."""
@@ -252,6 +286,8 @@ class _Copier:
             fd = self._tree.open_directory(path)
             try:
                 os.utime(fd, ns=(info.st_atime_ns, info.st_mtime_ns))
+                real = self._tree.real_path(fd)
+                self.links.times.append((real, info.st_atime_ns, info.st_mtime_ns))
             finally:
                 os.close(fd)
 

@@ -13,6 +13,7 @@ from pogu.build.context import Context
 from pogu.build.copy import CopyJob, Source, copy_into
 from pogu.build.graph import find_stage
 from pogu.build.job import BuildJob, StageResults
+from pogu.build.reuse import Links, PreviousLayer
 from pogu.build.sources import (
     Extracted,
     TemporaryFiles,
@@ -145,7 +146,7 @@ class CopyStep:
                 found.append(files.download(pattern, checksum=checksum))
         return found
 
-    async def execute(self) -> Layer:
+    async def execute(self, previous: PreviousLayer | None) -> Layer:
         """Copy into a new layer over the state's. After `inputs`."""
         top = self._state.top_layer
         async with (
@@ -160,18 +161,20 @@ class CopyStep:
                 destination=self._words.target,
                 owner=owner,
                 mode=self._words.mode,
+                previous=previous,
             )
-            await in_thread_to_end(self._copy, space.rootfs, job)
+            links = await in_thread_to_end(self._copy, space.rootfs, job)
             space.unmount()
+            await in_thread_to_end(links.make, space.draft.diff)
             return await in_thread_to_end(self._job.layers.commit, space.draft, parent=top)
 
-    def _copy(self, root: Path, job: CopyJob) -> None:
+    def _copy(self, root: Path, job: CopyJob) -> Links:
         tmp = self._job.config.paths.tmp
         unpacks = isinstance(self._instruction, Add)
-        _copy_all(root, job, tmp, unpacks=unpacks, chowns=bool(self._words.owner))
+        return _copy_all(root, job, tmp, unpacks=unpacks, chowns=bool(self._words.owner))
 
 
-def _copy_all(root: Path, job: CopyJob, tmp: Path, *, unpacks: bool, chowns: bool) -> None:
+def _copy_all(root: Path, job: CopyJob, tmp: Path, *, unpacks: bool, chowns: bool) -> Links:
     """Copy, with the archives of ADD unpacked first: their files keep their owners."""
     archives = [
         source
@@ -182,6 +185,10 @@ def _copy_all(root: Path, job: CopyJob, tmp: Path, *, unpacks: bool, chowns: boo
         and not source.entry.full.startswith(str(tmp / "add-"))
     ]
     plain = [source for source in job.sources if source not in archives]
+    if not archives:
+        return copy_into(root, job)
+    # Links would be made after the archives, over their files: copy instead.
+    job = replace(job, previous=None)
     if plain:
         copy_into(root, replace(job, sources=plain))
     for source in archives:
@@ -193,6 +200,7 @@ def _copy_all(root: Path, job: CopyJob, tmp: Path, *, unpacks: bool, chowns: boo
                 root,
                 replace(job, sources=[extracted], destination=destination, owner=owner, mode=None),
             )
+    return Links()
 
 
 def _mode(text: str) -> int | None:

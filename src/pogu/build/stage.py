@@ -24,7 +24,7 @@ from pogu.dockerfile.parser import excerpt, parse_instruction
 from pogu.errors import EngineError, InvalidParameter, NotImplementedByEngine
 from pogu.images.image import short_id
 from pogu.images.store import Image
-from pogu.linux.blocking import in_thread_to_end
+from pogu.linux.blocking import in_thread, in_thread_to_end
 from pogu.linux.openat2 import openat2_in_root
 from pogu.storage.layers import Layer
 
@@ -259,8 +259,9 @@ class StageBuild:
                 await self._job.emit(StepCached(step=number))
                 result = self._cache.recalled(state, record, instruction.text)
             else:
-                result = with_layer(state, await step.execute(), instruction.text)
                 assert inputs is not None
+                previous = await in_thread(self._cache.previous, inputs, number)
+                result = with_layer(state, await step.execute(previous), instruction.text)
                 self._cache.remember(inputs, number, result, empty=False)
             if quick is not None:
                 self._cache.remember(quick, -number, result, empty=False)

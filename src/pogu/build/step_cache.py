@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from pogu.build.cache import CacheRecord, StepInputs, miss_reason
 from pogu.build.job import BuildJob
+from pogu.build.reuse import PreviousLayer
 from pogu.build.state import StageState
 from pogu.dockerfile.instructions import Stage
 from pogu.images.image import rfc3339
@@ -63,6 +64,18 @@ class StepCache:
             return None, "--no-cache was given"
         before = self._job.cache.latest_at(self._place(number))
         return None, miss_reason(inputs, before.inputs() if before else None)
+
+    def previous(self, inputs: StepInputs, number: int) -> PreviousLayer | None:
+        """The layer that this COPY made the last time, if it is still there."""
+        if self._job.no_cache:
+            return None
+        before = self._job.cache.latest_at(self._place(number))
+        if before is None or before.top_layer is None:
+            return None
+        if not self._job.layers.has(before.top_layer):
+            return None
+        root = self._job.layers.get(before.top_layer).path
+        return PreviousLayer(root=root, before=before.inputs().files, now=inputs.files)
 
     def _place(self, number: int) -> str:
         return f"{self._job.place} {self._stage.index} {number}"

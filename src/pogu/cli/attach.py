@@ -31,6 +31,7 @@ def _attach(context: Context, values: Values) -> int:
         terminal=terminal,
         stdin=bool(config["OpenStdin"]) and not values.flag("no-stdin"),
         detach_keys=values.text("detach-keys"),
+        running=True,
     )
     if not terminal and values.flag("sig-proxy"):
         attachment.proxy_signals()

@@ -127,7 +127,7 @@ def parse(command: Command, words: Sequence[str]) -> Values:
 
 
 def _see(command: Command) -> str:
-    return f"See 'pogu {command.name} --help'"
+    return f"See '{' '.join(filter(None, ('pogu', command.name)))} --help'"
 
 
 def _long(

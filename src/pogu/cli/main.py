@@ -123,6 +123,11 @@ _ABSENT = frozenset((
     "swarm", "trust", "unpause", "update",
 ))
 # fmt: on
+_ABSENT_IN = {
+    "network": {"connect", "create", "disconnect", "prune", "rm"},
+    "system": {"prune"},
+    "volume": {"update"},
+}
 _INSTEAD = {
     "exec": "meanwhile: nsenter -t $(pogu inspect -f '{{.State.Pid}}' NAME) -a COMMAND",
 }
@@ -140,6 +145,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         show_error(err)
         return err.code
     except KeyboardInterrupt:
+        if os.isatty(2):
+            write(2, "\n")  # the prompt does not stand behind ^C
         return 130
     except BrokenPipeError:
         return 141
@@ -226,6 +233,11 @@ def find(words: Sequence[str]) -> tuple[Command, list[str]]:
     if word not in members:
         close = near(word, members)
         did = f"did you mean {close}? " if close else ""
+        if word in _ABSENT_IN.get(name, _ABSENT):
+            raise UsageError(
+                f"pogu: '{name} {word}' is a docker command that Pogu does not have yet.",
+                hint=_INSTEAD.get(word, f"See 'pogu {name} --help'"),
+            )
         raise UsageError(
             f"pogu: 'pogu {name} {word}' is not a command.",
             hint=f"{did}See 'pogu {name} --help'",

@@ -19,6 +19,10 @@ DETACHED = -1
 _BLOCK = 1 << 16
 _PROXIED = (1, 2, 3, 10, 12, 13, 14, 15, 16, 18, 20, 21, 22, 23, 24, 25, 26, 27, 29, 30)
 _SIGPIPE, _SIGTSTP = 13, 20
+_ENDING = (2, 15)
+_PATIENCE = 3
+"""After so many SIGINTs and SIGTERMs the client leaves a process that ignores them, as Docker's."""
+
 _DEFAULT_KEYS = "ctrl-p,ctrl-q"
 
 
@@ -54,14 +58,20 @@ class Attachment:
         stderr: bool = True,
         detach_keys: str = "",
         logs: bool = False,
+        running: bool = False,
     ) -> None:
-        """Attach; before a start it waits for it. Raises: ApiError, CliError."""
+        """Attach; before a start it waits for it. Raises: ApiError, CliError.
+
+        `running`: a change of the size there and back makes the program draw its prompt anew.
+        """
         self._context = context
         self._id = container_id
         self._terminal = terminal
         self._stdin = stdin
         self._keys = parse_detach_keys(detach_keys) if terminal and stdin else b""
         self._held = 0
+        self._ending = 0
+        self._redraw = running
         self._frame = bytearray()
         self._http: Http = context.connection()
         parameters: dict[str, object] = {
@@ -85,6 +95,13 @@ class Attachment:
                 _signal.signal(number, self._pass_on)
 
     def _pass_on(self, number: int, _frame: object) -> None:
+        if number in _ENDING:
+            self._ending += 1
+            if self._ending == _PATIENCE:
+                raise CliError(
+                    f"\ngot {_PATIENCE} SIGTERM/SIGINTs, forcefully exiting",
+                    hint=f"the process ignores them and goes on: pogu stop {self._id[:12]}",
+                )
         connection = self._context.connection()
         try:
             connection.request("POST", f"/containers/{self._id}/kill", {"signal": number})
@@ -97,6 +114,12 @@ class Attachment:
         height, width = terminal_size()
         if not height:
             return
+        if self._redraw:
+            self._redraw = False
+            self._set_size(height + 1, width)
+        self._set_size(height, width)
+
+    def _set_size(self, height: int, width: int) -> None:
         connection = self._context.connection()
         try:
             connection.request(

@@ -32,10 +32,12 @@ def runtime_failure(runtime: str, said: str) -> SystemFailure:
     )
     program = missing[1] if missing else ""
     if "executable file" in lowered and "not found" in lowered:
-        message = f'unable to start container process: exec: "{program}":' + (
-            " executable file not found in $PATH"
-        )
+        reason = "executable file not found in $PATH"
         hint = f"the image has no {program or 'such program'}: look at its PATH and spelling"
+        if "/" in program:
+            reason = f"stat {program}: no such file or directory"
+            hint = f"the image has no {program}"
+        message = f'unable to start container process: exec: "{program}": {reason}'
     elif "no such file or directory" in lowered and program:
         hint = "the program, its interpreter (#! line) or its loader is not in the image"
     elif "is a directory" in lowered:

@@ -69,6 +69,10 @@ class RootedTree:
         known = self._open.get(directory) or self._open_parent(directory)
         return Place(known.parent, name, known.real)
 
+    def real_path(self, fd: int) -> str:
+        """Where an open directory of the tree lies, from the root, without links."""
+        return os.readlink(f"/proc/self/fd/{fd}")[len(self._root_path) :].lstrip("/")
+
     def open_directory(self, path: str, flags: int = 0) -> int:
         """Open a directory inside the root; the caller closes it. Raises: OSError."""
         return openat2_in_root(self.root_fd, path or ".", _DIRECTORY_FLAGS | flags)
@@ -87,7 +91,7 @@ class RootedTree:
                 raise
             self._make_parents(directory)
             fd = self.open_directory(directory)
-        real = os.readlink(f"/proc/self/fd/{fd}")[len(self._root_path) :].lstrip("/")
+        real = self.real_path(fd)
         self._open[directory] = Place(fd, "", real)
         return self._open[directory]
 
