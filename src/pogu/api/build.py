@@ -31,7 +31,7 @@ from pogu.build.events import (
 )
 from pogu.build.run import RunFailed
 from pogu.build.service import BuildRequest
-from pogu.errors import EngineError, InvalidParameter, NotImplementedByEngine
+from pogu.errors import InvalidParameter, NotImplementedByEngine
 from pogu.images.image import short_id
 from pogu.images.pull import PullEvent
 from pogu.linux.blocking import in_own_thread, in_thread
@@ -60,7 +60,7 @@ async def build(call: Call) -> StreamResponse:
                 await in_thread(remove_tree, unpacked)
     except RunFailed as err:
         return await lines.fail(err, code=err.exit_code)
-    except EngineError as err:
+    except Exception as err:
         return await lines.fail(err)
     return await lines.end()
 

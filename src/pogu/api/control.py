@@ -13,7 +13,6 @@ from pogu.api.reply import json_reply
 from pogu.api.route import Route
 from pogu.api.stream import JsonLines
 from pogu.containers.model import Status
-from pogu.errors import EngineError
 from pogu.images.bootstrap import bootstrap
 
 __all__ = ["ROUTES"]
@@ -77,7 +76,7 @@ async def bootstrap_image(call: Call) -> StreamResponse:
         )
         async for line in progress:
             await lines.send({"status": line})
-    except EngineError as err:
+    except Exception as err:
         return await lines.fail(err)
     return await lines.end()
 

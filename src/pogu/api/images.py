@@ -17,7 +17,7 @@ from pogu.api.stream import JsonLines
 from pogu.api.transfer import pull
 from pogu.api.units import unix_ns
 from pogu.api.upload import body_file
-from pogu.errors import EngineError, Forbidden, InvalidParameter, NotFound
+from pogu.errors import Forbidden, InvalidParameter, NotFound
 from pogu.images.image import Image, Removed
 from pogu.model.container import ContainerConfig
 from pogu.oci.reference import Reference, parse_reference
@@ -164,7 +164,7 @@ async def _import(call: Call) -> StreamResponse:
                     file, reference=reference, message=message, config=config
                 )
         await lines.send({"status": image.id})
-    except EngineError as err:
+    except Exception as err:
         return await lines.fail(err)
     return await lines.end()
 

@@ -10,7 +10,7 @@ import msgspec
 
 from pogu.api.call import Call
 from pogu.api.http_server import StreamResponse
-from pogu.api.reply import HEADERS, error_reply, hinted
+from pogu.api.reply import HEADERS, error_reply, hinted, unexpected
 from pogu.errors import EngineError
 
 __all__ = ["MULTIPLEXED", "RAW", "JsonLines", "batches", "frame", "open_stream", "stream_type"]
@@ -93,8 +93,15 @@ class JsonLines:
             self._response = await open_stream(self._call)
         await self._response.write(msgspec.json.encode(value) + b"\r\n")
 
-    async def fail(self, error: EngineError, *, code: int = 0) -> StreamResponse:
-        """End the stream with Docker's error object, or answer with the error's status."""
+    async def fail(self, error: Exception, *, code: int = 0) -> StreamResponse:
+        """End the stream with Docker's error object, or answer with the error's status.
+
+        A defect too: a stream that only broke off would look like the end of the engine.
+        """
+        if isinstance(error, ConnectionError):
+            raise error
+        if not isinstance(error, EngineError):
+            error = unexpected(error, f"{self._call.http.method} {self._call.http.path}")
         if self._response is None:
             return error_reply(error)
         detail = {"code": code} if code else {}

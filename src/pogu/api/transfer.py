@@ -9,7 +9,6 @@ from pogu.api.http_server import StreamResponse
 from pogu.api.reply import json_reply
 from pogu.api.route import Route
 from pogu.api.stream import JsonLines
-from pogu.errors import EngineError
 from pogu.images.pull import PullEvent
 from pogu.images.push import PushEvent
 from pogu.oci.reference import Reference, parse_reference
@@ -53,7 +52,7 @@ async def pull(call: Call, reference: Reference) -> StreamResponse:
         await call.engine.puller.pull(
             reference, platform=call.text("platform"), credentials=credentials, emit=emit
         )
-    except EngineError as err:
+    except Exception as err:
         return await lines.fail(err)
     return await lines.end()
 
@@ -71,7 +70,7 @@ async def push(call: Call) -> StreamResponse:
             pushed = await call.engine.pusher.push(reference, credentials=credentials, emit=emit)
             aux = {"Tag": pushed.tag, "Digest": pushed.digest, "Size": pushed.size_bytes}
             await lines.send({"progressDetail": {}, "aux": aux})
-    except EngineError as err:
+    except Exception as err:
         return await lines.fail(err)
     return await lines.end()
 

@@ -283,5 +283,5 @@ def gone() -> CliError:
     return CliError(
         "the engine ended while this command ran",
         hint="containers go on; run the command again. Why: engine.log in the storage root"
-        " (/var/lib/pogu)",
+        " (`pogu info`)",
     )
