@@ -121,6 +121,17 @@ def test_a_missing_tag_or_repository_is_said_in_dockers_words(
     assert "An image does not exist locally with the tag" in said
 
 
+def test_the_tags_of_a_repository_are_listed(
+    engine: EngineProcess, registry: RegistryProcess
+) -> None:
+    for tag in ("a", "b"):
+        engine.ok("tag", "busybox", registry.name(f"listed:{tag}"))
+        engine.ok("push", registry.name(f"listed:{tag}"))
+    assert engine.ok("image", "tags", registry.name("listed")).split() == ["a", "b"]
+    assert engine.ok("pull", "-a", registry.name("listed"))
+    engine.ok("rmi", registry.name("listed:a"), registry.name("listed:b"))
+
+
 def test_a_private_registry_wants_a_login_and_says_how(
     engine: EngineProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

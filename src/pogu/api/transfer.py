@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from pogu.api.call import Call
@@ -41,7 +43,7 @@ def _bar(current: int, total: int) -> str:
 
 
 async def pull(call: Call, reference: Reference) -> StreamResponse:
-    """Pull an image, or with `fromImage` alone and `all` every tag of a repository."""
+    """Pull an image; a name with neither tag nor digest stands for every tag of the repository."""
     lines = JsonLines(call)
     credentials = decode_auth(call.http.headers.get("X-Registry-Auth", ""))
 
@@ -49,9 +51,14 @@ async def pull(call: Call, reference: Reference) -> StreamResponse:
         await lines.send(progress_line(event))
 
     try:
-        await call.engine.puller.pull(
-            reference, platform=call.text("platform"), credentials=credentials, emit=emit
-        )
+        wanted = [reference]
+        if reference.tag is None and reference.digest is None:
+            tags = await call.engine.puller.tags(reference, credentials)
+            wanted = [replace(reference, tag=tag) for tag in tags]
+        for one in wanted:
+            await call.engine.puller.pull(
+                one, platform=call.text("platform"), credentials=credentials, emit=emit
+            )
     except Exception as err:
         return await lines.fail(err)
     return await lines.end()

@@ -94,6 +94,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "bootstrap": "bootstrap",
             "pull": "pull",
             "push": "push",
+            "tags": "tags",
         },
     ),
     "volume": (

@@ -34,6 +34,14 @@ def _attached_streams(values: Values) -> set[str]:
 
 
 def _run(context: Context, values: Values) -> int:
+    try:
+        return _run_it(context, values)
+    except CliError as err:
+        err.code = 125 if err.code == 1 else err.code  # 1 would be the container's own
+        raise
+
+
+def _run_it(context: Context, values: Values) -> int:
     attach = _attached_streams(values)
     terminal, stdin = values.flag("tty"), "stdin" in attach
     if terminal and stdin and not is_terminal(0):
