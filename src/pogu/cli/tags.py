@@ -14,8 +14,8 @@ def _tags(context: Context, values: Values) -> int:
     name = values.args[0]
     headers = auth_header(CredentialStore().get(server_of(name)))
     found = context.request("GET", f"/pogu/tags/{quote(name)}", headers=headers).json()
-    for tag in found if isinstance(found, list) else ():
-        context.out(str(tag))
+    for tag in sorted(map(str, found)) if isinstance(found, list) else ():
+        context.out(tag)
     return 0
 
 
