@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 18
 _TRIES = 5
+_FIRST_PAUSE_S = 0.2
 _KEPT_S = 7 * 24 * 3600
 _KEPT_BYTES = 20 << 30
 
@@ -75,7 +76,15 @@ class GrowingFile:
 class Downloads:
     """Fetches blobs into parts and parts into the blob store."""
 
-    def __init__(self, paths: Paths, blobs: BlobStore, *, at_once: int = 4) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        blobs: BlobStore,
+        *,
+        at_once: int = 4,
+        first_pause_s: float = _FIRST_PAUSE_S,
+    ) -> None:
+        self._first_pause_s = first_pause_s
         self._paths = paths
         self._blobs = blobs
         self._slots = asyncio.Semaphore(at_once)
@@ -158,7 +167,7 @@ class Downloads:
                 if attempt == _TRIES:
                     raise _broken(digest, err) from err
                 log.info("blob=%s goes on at %s: %s", digest, have, err)
-                await asyncio.sleep(0.2 * 2**attempt)
+                await asyncio.sleep(self._first_pause_s * 2**attempt)
         if f"sha256:{hashed.hexdigest()}" != digest:
             part.unlink(missing_ok=True)
             raise DataLoss(
