@@ -77,18 +77,6 @@ class Repository:
             )
         return FetchedManifest(raw=raw, media_type=_kind(raw, media_type), digest=digest)
 
-    async def has_manifest(self, reference: str) -> Digest | None:
-        """The digest that a tag points to at present."""
-        path = self._url(f"manifests/{reference}")
-        try:
-            async with self._transport.request(
-                "HEAD", path, scope=self._scope, headers={"Accept": _ACCEPT}
-            ) as response:
-                found = response.headers.get("Docker-Content-Digest", "")
-        except NotFound:
-            return None
-        return Digest(found) if found else None
-
     @asynccontextmanager
     async def blob(self, digest: Digest, *, offset: int = 0) -> AsyncIterator[tuple[int, Any]]:
         """Give (the offset that the answer really begins at, a stream of its bytes)."""
