@@ -34,6 +34,7 @@ __all__ = [
     "SystemFailure",
     "Unauthorized",
     "Unavailable",
+    "first_error",
 ]
 
 
@@ -105,3 +106,13 @@ class CommandFailed(SystemFailure):
 
 class DataLoss(SystemFailure):
     """What was stored is gone, or does not have the digest it is stored under."""
+
+
+def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended a task group: the first that is not a mere consequence."""
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            return first_error(error)
+        if isinstance(error, EngineError):
+            return error
+    return errors.exceptions[0]

@@ -36,6 +36,19 @@ def skopeo_digest(name: str) -> str:
     return done.stdout.strip()
 
 
+def top_blob(registry: RegistryProcess, name: str) -> Path:
+    """The file in which the registry keeps the image's top layer."""
+    manifest = json.loads(
+        subprocess.run(
+            ["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{name}"],
+            capture_output=True,
+            check=True,
+        ).stdout
+    )
+    hexes = str(manifest["layers"][-1]["digest"]).removeprefix("sha256:")
+    return registry.data / "docker/registry/v2/blobs/sha256" / hexes[:2] / hexes / "data"
+
+
 def image_id(engine: EngineProcess, name: str) -> str:
     return engine.ok("image", "inspect", "-f", "{{.Id}}", name)
 
@@ -171,15 +184,8 @@ def test_a_part_of_a_blob_is_gone_on_with(
     engine.ok("push", name)
     engine.ok("rmi", name)
     engine.ok("builder", "prune", "-a", "-f")
-    manifest = json.loads(
-        subprocess.run(
-            ["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{name}"],
-            capture_output=True,
-            check=True,
-        ).stdout
-    )
-    hexes = manifest["layers"][-1]["digest"].removeprefix("sha256:")
-    blob = registry.data / "docker/registry/v2/blobs/sha256" / hexes[:2] / hexes / "data"
+    blob = top_blob(registry, name)
+    hexes = blob.parent.name
     half = blob.read_bytes()[: blob.stat().st_size // 2]
     (engine.root / "tmp" / f"part-{hexes}").write_bytes(half)
     engine.ok("pull", name)
@@ -196,15 +202,7 @@ def test_a_damaged_layer_is_refused_and_leaves_nothing(
     engine.ok("push", name)
     engine.ok("rmi", name)
     engine.ok("builder", "prune", "-a", "-f")
-    manifest = json.loads(
-        subprocess.run(
-            ["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{name}"],
-            capture_output=True,
-            check=True,
-        ).stdout
-    )
-    hexes = manifest["layers"][-1]["digest"].removeprefix("sha256:")
-    blob = registry.data / "docker/registry/v2/blobs/sha256" / hexes[:2] / hexes / "data"
+    blob = top_blob(registry, name)
     content = bytearray(blob.read_bytes())
     content[-1] ^= 0xFF
     blob.write_bytes(bytes(content))

@@ -33,7 +33,7 @@ from pogu.build.run import RunFailed
 from pogu.build.service import BuildRequest
 from pogu.errors import InvalidParameter, NotImplementedByEngine
 from pogu.images.image import short_id
-from pogu.images.pull import PullEvent
+from pogu.images.progress import TransferEvent
 from pogu.linux.blocking import in_own_thread, in_thread
 from pogu.oci.reference import Reference, parse_reference
 from pogu.registry.credentials import decode_auth_map
@@ -173,7 +173,7 @@ def _lines(event: BuildEvent) -> list[dict[str, object]]:
             said = f"[Warning] {event.text}\n"
             return [{"stream": said, "pogu": _fields(event, "warning", text=event.text)}]
         case Pulling():
-            shown = PullEvent(
+            shown = TransferEvent(
                 status=event.status, id=event.id, current=event.current, total=event.total
             )
             return [progress_line(shown)]

@@ -15,9 +15,9 @@ from pogu.api.http_server import StreamResponse
 from pogu.api.reply import empty
 from pogu.api.route import Route
 from pogu.api.stream import MULTIPLEXED, RAW, batches, frame, open_stream, stream_type
-from pogu.api.units import rfc3339
 from pogu.containers.model import Container, Status
 from pogu.errors import EngineError, InvalidParameter
+from pogu.images.image import rfc3339
 from pogu.runtime.conmon import AttachStream
 from pogu.runtime.logfile import LogRecord
 

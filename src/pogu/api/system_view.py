@@ -13,18 +13,12 @@ from typing import TYPE_CHECKING
 from pogu import __version__
 from pogu.api.reply import API_VERSION, MIN_API_VERSION
 from pogu.containers.model import Status
+from pogu.images.image import host_architecture
 
 if TYPE_CHECKING:
     from pogu.engine import Engine
 
-__all__ = ["go_architecture", "info", "version"]
-
-_GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-
-
-def go_architecture() -> str:
-    """Return the machine's name as images spell it."""
-    return _GO_NAMES.get(os.uname().machine, os.uname().machine)
+__all__ = ["info", "version"]
 
 
 def _dotted(version: tuple[int, int]) -> str:
@@ -38,7 +32,7 @@ def version() -> dict[str, object]:
         "ApiVersion": _dotted(API_VERSION),
         "MinAPIVersion": _dotted(MIN_API_VERSION),
         "Os": "linux",
-        "Arch": go_architecture(),
+        "Arch": host_architecture(),
         "KernelVersion": kernel,
         "GoVersion": f"Python {platform.python_version()}",
         "GitCommit": "",

@@ -11,8 +11,7 @@ from pogu.api.http_server import StreamResponse
 from pogu.api.reply import json_reply
 from pogu.api.route import Route
 from pogu.api.stream import JsonLines
-from pogu.images.pull import PullEvent
-from pogu.images.push import PushEvent
+from pogu.images.progress import TransferEvent
 from pogu.oci.reference import Reference, parse_reference
 from pogu.registry.credentials import Credentials, decode_auth
 
@@ -21,7 +20,7 @@ __all__ = ["ROUTES", "progress_line", "pull"]
 _MOVING = frozenset({"Downloading", "Extracting", "Pushing"})
 
 
-def progress_line(event: PullEvent | PushEvent) -> dict[str, object]:
+def progress_line(event: TransferEvent) -> dict[str, object]:
     """Docker's JSON: `{"status", "id", "progressDetail", "progress"}`."""
     line: dict[str, object] = {"status": event.status}
     if event.id:
@@ -47,7 +46,7 @@ async def pull(call: Call, reference: Reference) -> StreamResponse:
     lines = JsonLines(call)
     credentials = decode_auth(call.http.headers.get("X-Registry-Auth", ""))
 
-    async def emit(event: PullEvent) -> None:
+    async def emit(event: TransferEvent) -> None:
         await lines.send(progress_line(event))
 
     try:
@@ -69,7 +68,7 @@ async def push(call: Call) -> StreamResponse:
     credentials = decode_auth(call.http.headers.get("X-Registry-Auth", ""))
     await call.body()
 
-    async def emit(event: PushEvent) -> None:
+    async def emit(event: TransferEvent) -> None:
         await lines.send(progress_line(event))
 
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-__all__ = ["NEVER", "duration_ns", "human_duration", "rfc3339", "unix", "unix_ns"]
+__all__ = ["NEVER", "duration_ns", "human_duration", "unix", "unix_ns"]
 
 NEVER = "0001-01-01T00:00:00Z"
 _MINUTE = 60
@@ -79,9 +79,3 @@ def unix(text: str) -> int:
         return int(datetime.fromisoformat(text).timestamp())
     except ValueError:
         return 0
-
-
-def rfc3339(time_ns: int) -> str:
-    """Return nanoseconds since 1970 as RFC 3339 in UTC, always nine digits."""
-    seconds, fraction = divmod(time_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"

@@ -14,7 +14,7 @@ from pogu.api.call import Call
 from pogu.api.http_server import StreamResponse
 from pogu.api.reply import json_reply
 from pogu.api.route import Route
-from pogu.api.units import rfc3339
+from pogu.images.image import rfc3339
 from pogu.linux.blocking import in_thread
 from pogu.oci.digest import ChainId
 

@@ -9,7 +9,8 @@ from pogu.build.events import BuildEvent, Pulling
 from pogu.errors import EngineError, NotFound
 from pogu.images.image import Image
 from pogu.images.platform import parse_platform
-from pogu.images.pull import Puller, PullEvent
+from pogu.images.progress import TransferEvent
+from pogu.images.pull import Puller
 from pogu.images.store import ImageStore
 from pogu.oci.reference import Reference, parse_reference
 from pogu.registry.credentials import Credentials
@@ -72,7 +73,7 @@ class BaseImages:
     async def _pull(self, name: str, missing: NotFound | None) -> Image:
         reference = parse_reference(name)
 
-        async def emit(event: PullEvent) -> None:
+        async def emit(event: TransferEvent) -> None:
             await self._emit(
                 Pulling(status=event.status, id=event.id, current=event.current, total=event.total)
             )

@@ -18,12 +18,11 @@ from pogu.network.files import hosts_text, resolv_conf_text
 from pogu.network.service import Endpoint, Networks
 from pogu.oci.digest import ChainId
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
-from pogu.runtime.workload import BindMount, Resources, Workload
+from pogu.runtime.workload import DEFAULT_PATH, BindMount, Resources, Workload
 from pogu.storage.layers import Layer, LayerStore
 
 __all__ = ["RunFailed", "RunJob", "Runner"]
 
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOUNT_POINTS = (
     *("etc/hosts", "etc/hostname", "etc/resolv.conf", "etc"),
     *("dev/pts", "dev/shm", "dev/mqueue", "dev/console", "dev", "proc", "sys/fs/cgroup"),
@@ -96,7 +95,7 @@ class Runner:
         """Write the bundle: the files that are mounted, and config.json."""
         self._write_files(space.directory, job, endpoint)
         user = resolve_user(space.rootfs, job.user)
-        env = {"PATH": _DEFAULT_PATH, "HOME": user.home, **job.env}
+        env = {"PATH": DEFAULT_PATH, "HOME": user.home, **job.env}
         workload = Workload(
             id=space.id,
             rootfs=space.rootfs,

@@ -29,7 +29,7 @@ from pogu.dockerfile.expand import expand_word
 from pogu.dockerfile.flags import near
 from pogu.dockerfile.instructions import Dockerfile
 from pogu.dockerfile.parser import parse_dockerfile
-from pogu.errors import EngineError, InvalidParameter, NotFound
+from pogu.errors import EngineError, InvalidParameter, NotFound, first_error
 from pogu.events import EventBus
 from pogu.images.pull import Puller
 from pogu.images.store import Image, ImageStore
@@ -241,7 +241,7 @@ class _Stages:
                     work = build.run(self._names[stage.index])
                     self._tasks[stage.index] = group.create_task(work)
         except BaseExceptionGroup as errors:
-            raise _first(errors) from None
+            raise first_error(errors) from None
         return self._tasks[self._job.plan.target.index].result()
 
     async def stage(self, index: int) -> StageState:
@@ -254,16 +254,6 @@ class _Stages:
     @property
     def used_args(self) -> set[str]:
         return {name for build in self._builds for name in build.used_args}
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended the build: the first that is not a mere consequence."""
-    for error in errors.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            return _first(error)
-        if isinstance(error, EngineError):
-            return error
-    return errors.exceptions[0]
 
 
 def _read_dockerfile(context: Path, name: str) -> bytes:

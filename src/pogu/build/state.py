@@ -5,19 +5,18 @@ An instruction gives the next state: `metadata.py` for those that touch the conf
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from pogu.images.image import host_architecture
 from pogu.model.container import ContainerConfig
 from pogu.oci.digest import ChainId, DiffId, Digest, sha256_digest
 from pogu.oci.image import HistoryEntry, ImageConfig, RootFs, encode_image_config
 
-__all__ = ["DEFAULT_PATH", "PREDEFINED_ARGS", "StageState", "platform_args"]
+__all__ = ["PREDEFINED_ARGS", "StageState", "platform_args"]
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_SHELL = ("/bin/sh", "-c")
 PREDEFINED_ARGS = frozenset(
     name
@@ -26,17 +25,10 @@ PREDEFINED_ARGS = frozenset(
 )
 """Build args that need no ARG and stand neither in the history nor in the cache key."""
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-
-
-def architecture() -> str:
-    """This machine, in the words of image configs."""
-    return _ARCHITECTURES.get(platform.machine(), platform.machine())
-
 
 def platform_args() -> dict[str, str]:
     """The eight args that each ARG without default may name."""
-    arch = architecture()
+    arch = host_architecture()
     values = {"PLATFORM": f"linux/{arch}", "OS": "linux", "ARCH": arch, "VARIANT": ""}
     return {
         f"{side}{name}": value for side in ("TARGET", "BUILD") for name, value in values.items()
@@ -73,7 +65,7 @@ class StageState:
 
     def image_config(self) -> ImageConfig:
         return ImageConfig(
-            architecture=architecture(),
+            architecture=host_architecture(),
             os="linux",
             created=self.created,
             author=self.author,

@@ -8,6 +8,7 @@ import sys
 from pogu.cli.connection import Address, connect
 from pogu.cli.failure import ApiError, CliError
 from pogu.cli.http import Http, Reply
+from pogu.cli.wire import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,21 +63,11 @@ class Context:
         self, path: str, parameters: dict[str, object] | None = None, *, body: object = None
     ) -> object:
         """POST and return the JSON of the answer, None when it has none."""
-        raw = self.request("POST", path, parameters, body=body).read()
-        if not raw.strip():
-            return None
-        from pogu.cli.wire import decode
-
-        return decode(raw)
+        return _json_or_none(self.request("POST", path, parameters, body=body))
 
     def delete(self, path: str, parameters: dict[str, object] | None = None) -> object:
         """DELETE and return the JSON of the answer, None when it has none."""
-        raw = self.request("DELETE", path, parameters).read()
-        if not raw.strip():
-            return None
-        from pogu.cli.wire import decode
-
-        return decode(raw)
+        return _json_or_none(self.request("DELETE", path, parameters))
 
     # ---- printing ------------------------------------------------------------------------
 
@@ -100,6 +91,11 @@ class Context:
             else:
                 self.out(name)
         return code
+
+
+def _json_or_none(reply: Reply) -> object:
+    raw = reply.read()
+    return decode(raw) if raw.strip() else None
 
 
 def write(fd: int, text: str) -> None:

@@ -8,10 +8,9 @@ import msgspec
 
 from pogu.errors import InvalidParameter
 from pogu.model.container import ContainerConfig, CreateRequest, HealthConfig
+from pogu.runtime.workload import DEFAULT_PATH
 
 __all__ = ["command_line", "effective_env", "merge_config"]
-
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def merge_config(request: CreateRequest, image: ContainerConfig) -> ContainerConfig:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
 
 from pogu.config import Config
-from pogu.errors import DataLoss, EngineError, InvalidParameter, NotFound, Unauthorized
+from pogu.errors import DataLoss, EngineError, InvalidParameter, NotFound, Unauthorized, first_error
 from pogu.images.download import Downloads, GrowingFile, Progress
-from pogu.images.image import Image
+from pogu.images.image import Image, short_id
 from pogu.images.platform import Platform, choose, parse_platform
+from pogu.images.progress import TransferEvent
 from pogu.images.provenance import LayerBlob, Provenance
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread, in_thread_to_end
@@ -34,24 +35,14 @@ from pogu.registry.transport import Transport
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import Layer, LayerStore, Unpacked
 
-__all__ = ["PullEvent", "Puller"]
+__all__ = ["Puller"]
 
 _INDEXES = (MediaType.OCI_INDEX, MediaType.DOCKER_INDEX)
 _MANIFESTS = (MediaType.OCI_MANIFEST, MediaType.DOCKER_MANIFEST)
 _UNPACKED_AT_ONCE = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullEvent:
-    """One line of progress in Docker's words; `id` is a layer's short digest or a tag."""
-
-    status: str
-    id: str = ""
-    current: int = 0
-    total: int = 0
-
-
-Emit = Callable[[PullEvent], Awaitable[None]]
+Emit = Callable[[TransferEvent], Awaitable[None]]
 
 
 class Puller:
@@ -124,7 +115,7 @@ class Puller:
     ) -> Image:
         fetched = await repository.manifest(named.digest or named.tag or "latest")
         shown = named.tag or str(named.digest)
-        await emit(PullEvent(status=f"Pulling from {_shown_path(named)}", id=shown))
+        await emit(TransferEvent(status=f"Pulling from {_shown_path(named)}", id=shown))
         top_digest = fetched.digest
         if fetched.media_type in _INDEXES:
             entry = choose(fetched.raw, wanted, named.familiar)
@@ -135,10 +126,10 @@ class Puller:
         digest_name = replace(named, tag=None, digest=top_digest)
         for name in (digest_name, *([] if named.digest else [named])):
             self._images.tag_pulled(image.id, name)
-        await emit(PullEvent(status=f"Digest: {top_digest}"))
+        await emit(TransferEvent(status=f"Digest: {top_digest}"))
         news = "Image is up to date for" if before and before.id == image.id else None
         await emit(
-            PullEvent(status=f"Status: {news or 'Downloaded newer image for'} {named.familiar}")
+            TransferEvent(status=f"Status: {news or 'Downloaded newer image for'} {named.familiar}")
         )
         return self._images.get(image.id)
 
@@ -200,7 +191,7 @@ class Puller:
                     )
                     tasks.append(group.create_task(work))
         except BaseExceptionGroup as errors:
-            raise _first(errors) from None
+            raise first_error(errors) from None
 
     async def _layer(
         self,
@@ -213,18 +204,18 @@ class Puller:
         below: asyncio.Task[None] | None,
         emit: Emit,
     ) -> None:
-        short = descriptor.digest.removeprefix("sha256:")[:12]
+        short = short_id(descriptor.digest)
         lock = self._committing.setdefault(chain_id, asyncio.Lock())
         async with lock:
             if self._layers.has(chain_id):
-                await emit(PullEvent(status="Already exists", id=short))
+                await emit(TransferEvent(status="Already exists", id=short))
             else:
-                await emit(PullEvent(status="Pulling fs layer", id=short))
+                await emit(TransferEvent(status="Pulling fs layer", id=short))
                 unpacked = await self._fetch_and_unpack(
                     repository, descriptor, diff_id, short, emit
                 )
                 await self._commit(unpacked, parent, below)
-                await emit(PullEvent(status="Pull complete", id=short))
+                await emit(TransferEvent(status="Pull complete", id=short))
         self._provenance.add_layer(
             LayerBlob(
                 digest=descriptor.digest,
@@ -258,7 +249,7 @@ class Puller:
         unpacking: list[asyncio.Task[Unpacked]] = []
 
         async def progress(current: int, total: int) -> None:
-            await emit(PullEvent(status="Downloading", id=short, current=current, total=total))
+            await emit(TransferEvent(status="Downloading", id=short, current=current, total=total))
 
         def reader(part: Path) -> GrowingFile:
             growing = GrowingFile(part)
@@ -273,8 +264,8 @@ class Puller:
                 progress=_throttled(progress),
                 reader=reader,
             )
-            await emit(PullEvent(status="Download complete", id=short))
-            await emit(PullEvent(status="Extracting", id=short, total=descriptor.size))
+            await emit(TransferEvent(status="Download complete", id=short))
+            await emit(TransferEvent(status="Extracting", id=short, total=descriptor.size))
             if unpacking:
                 return await asyncio.shield(unpacking[0])
             return await self._unpack(path, diff_id)
@@ -324,15 +315,6 @@ def _parse_manifest(fetched: FetchedManifest, named: Reference) -> Manifest:
 
 def _shown_path(named: Reference) -> str:
     return named.path if named.domain == "docker.io" else named.repository
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    for error in errors.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            return _first(error)
-        if isinstance(error, EngineError):
-            return error
-    return errors.exceptions[0]
 
 
 def _in_dockers_words(err: EngineError, named: Reference) -> EngineError:

@@ -14,8 +14,9 @@ import msgspec
 
 from pogu.config import Config
 from pogu.errors import EngineError, Forbidden, NotFound, Unauthorized, Unavailable
-from pogu.images.image import Image
+from pogu.images.image import Image, short_id
 from pogu.images.packing import Packer
+from pogu.images.progress import TransferEvent
 from pogu.images.provenance import LayerBlob, Provenance
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
@@ -29,21 +30,11 @@ from pogu.registry.transport import Transport
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import Layer, LayerStore
 
-__all__ = ["PushEvent", "Pushed", "Pusher"]
+__all__ = ["Pushed", "Pusher"]
 
 _CHUNK = 16 << 20
 _AT_ONCE = 5
 _TRIES = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushEvent:
-    """One line of progress in Docker's words."""
-
-    status: str
-    id: str = ""
-    current: int = 0
-    total: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +46,7 @@ class Pushed:
     size_bytes: int
 
 
-Emit = Callable[[PushEvent], Awaitable[None]]
+Emit = Callable[[TransferEvent], Awaitable[None]]
 
 
 class Pusher:
@@ -97,7 +88,7 @@ class Pusher:
         own = credentials or Credentials()
         async with Transport(named.domain, endpoints(named.domain, self._config), own) as transport:
             repository = Repository(transport, named.path, actions="pull,push")
-            await emit(PushEvent(status=f"The push refers to repository [{named.repository}]"))
+            await emit(TransferEvent(status=f"The push refers to repository [{named.repository}]"))
             try:
                 async with self._images.hold():
                     return await self._push(repository, named, image, emit)
@@ -109,7 +100,7 @@ class Pusher:
     ) -> Pushed:
         layers = self._layers.chain(image.top_layer)
         for layer in reversed(layers):
-            await emit(PushEvent(status="Preparing", id=_short(layer.diff_id)))
+            await emit(TransferEvent(status="Preparing", id=short_id(layer.diff_id)))
         slots = asyncio.Semaphore(_AT_ONCE)
         came_as = await in_thread(self._came_as, image)
 
@@ -127,7 +118,7 @@ class Pusher:
         await in_thread(self._blobs.write, raw)
         self._provenance.add_manifest(digest, image.id, media_type)
         self._images.tag_pushed(image.id, named, digest)
-        await emit(PushEvent(status=f"{tag}: digest: {digest} size: {len(raw)}"))
+        await emit(TransferEvent(status=f"{tag}: digest: {digest} size: {len(raw)}"))
         return Pushed(tag=tag, digest=digest, size_bytes=len(raw))
 
     async def _manifest(
@@ -175,12 +166,12 @@ class Pusher:
         came_as: frozenset[Digest],
         emit: Emit,
     ) -> LayerBlob:
-        short = _short(layer.diff_id)
+        short = short_id(layer.diff_id)
         forms = self._provenance.layer(layer.diff_id)
         forms = [form for form in forms if form.digest in came_as] or forms
         for known in forms:
             if await repository.has_blob(known.digest):
-                await emit(PushEvent(status="Layer already exists", id=short))
+                await emit(TransferEvent(status="Layer already exists", id=short))
                 return self._sent(known, named)
         for known in forms:
             if await self._mounted(repository, named, known, emit, short):
@@ -188,14 +179,14 @@ class Pusher:
         async with self._packing:
             blob = await in_thread(self._packer.blob_of, layer, forms)
         if await repository.has_blob(blob.digest):
-            await emit(PushEvent(status="Layer already exists", id=short))
+            await emit(TransferEvent(status="Layer already exists", id=short))
             return self._sent(blob, named)
 
         async def progress(current: int, total: int) -> None:
-            await emit(PushEvent(status="Pushing", id=short, current=current, total=total))
+            await emit(TransferEvent(status="Pushing", id=short, current=current, total=total))
 
         await self._upload(repository, blob.digest, progress)
-        await emit(PushEvent(status="Pushed", id=short))
+        await emit(TransferEvent(status="Pushed", id=short))
         return self._sent(blob, named)
 
     def _sent(self, blob: LayerBlob, named: Reference) -> LayerBlob:
@@ -210,7 +201,7 @@ class Pusher:
             if domain == named.domain and path != named.path:
                 try:
                     if await repository.mount(blob.digest, path):
-                        await emit(PushEvent(status=f"Mounted from {path}", id=short))
+                        await emit(TransferEvent(status=f"Mounted from {path}", id=short))
                         return True
                 except EngineError:
                     continue
@@ -264,10 +255,6 @@ async def _all(work: list[Awaitable[LayerBlob]]) -> list[LayerBlob]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-
-
-def _short(digest: str) -> str:
-    return digest.removeprefix("sha256:")[:12]
 
 
 def _media_type(media_type: str, *, oci: bool) -> str:

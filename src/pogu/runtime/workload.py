@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["BindMount", "Device", "Resources", "Rlimit", "UserIds", "Workload"]
+__all__ = ["DEFAULT_PATH", "BindMount", "Device", "Resources", "Rlimit", "UserIds", "Workload"]
+
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Docker's, for processes whose image names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

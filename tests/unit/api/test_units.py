@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pogu.api.detach import DetachKeys, parse_keys
-from pogu.api.units import human_duration, rfc3339, unix, unix_ns
+from pogu.api.units import human_duration, unix, unix_ns
 from pogu.errors import InvalidParameter
+from pogu.images.image import rfc3339
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.builders import a_config, a_request
 
-from pogu.containers.merge import DEFAULT_PATH, command_line, effective_env, merge_config
+from pogu.containers.merge import command_line, effective_env, merge_config
 from pogu.errors import InvalidParameter
 from pogu.model.container import ContainerConfig, HealthConfig
+from pogu.runtime.workload import DEFAULT_PATH
 
 Words = tuple[str, ...] | None
 
