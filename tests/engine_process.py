@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["EngineProcess", "an_engine", "eventually"]
+__all__ = ["EngineProcess", "an_engine", "eventually", "runtime_refusal"]
 
 
 def eventually(condition: Callable[[], object], *, within_s: float = 20.0, what: str = "") -> None:
@@ -103,6 +103,16 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def runtime_refusal(directory: Path) -> str:
+    """Why POGU_RUNTIME's runtime runs no container on this host; empty when it does."""
+    engine = EngineProcess(root=directory / "root", run_root=directory / "run")
+    started = engine.call("ps", "-q")
+    if started.returncode != 0:
+        return started.stderr
+    engine.clean()
+    return ""
 
 
 @contextmanager
