@@ -233,6 +233,19 @@ class Wire:
         finally:
             connection.close()
 
+    @contextlib.contextmanager
+    def lines(self, path: str) -> Iterator[Iterator[Any]]:
+        """Follow a stream of JSON lines; leaving the block hangs up."""
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = self.connect()
+        try:
+            connection.request("GET", path)
+            reply = connection.getresponse()
+            assert reply.status == 200, reply.read()
+            yield map(json.loads, iter(reply.readline, b""))
+        finally:
+            connection.close()
+
     def talk(self, request: bytes, *, half_close: bool = True) -> bytes:
         """Send bytes, end our side, and return all that comes back."""
         with self.connect() as connection:

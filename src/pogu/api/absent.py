@@ -49,7 +49,6 @@ ROUTES = [
     Route("POST", "/containers/{name}/unpause", _not_yet("unpause")),
     Route("POST", "/containers/{name}/exec", _not_yet("exec", _EXEC)),
     Route(_ANY, "/exec/{rest}", _not_yet("exec", _EXEC)),
-    Route("GET", "/containers/{name}/stats", _not_yet("stats")),
     Route("POST", "/containers/{name}/update", _not_yet("update")),
     Route("GET", "/containers/{name}/changes", _not_yet("diff")),
     Route("GET", "/containers/{name}/export", _not_yet("export")),

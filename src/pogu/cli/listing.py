@@ -30,6 +30,7 @@ __all__ = [
     "print_lines",
     "print_rows",
     "quoted",
+    "rows_text",
     "short_id",
 ]
 
@@ -63,19 +64,29 @@ def print_rows(
     columns: Sequence[str],
     template: str = "",
 ) -> None:
-    """Print what `--format` says; without one a table of `columns`. Raises: CliError."""
-    if template in ("", "table"):
-        cells = [[str(row[name]) for name in columns] for row in rows]
-        text = print_table([headers[name] for name in columns], cells)
-    else:
-        from pogu.cli.template import TemplateError
-
-        try:
-            text = format_rows(template, headers, rows)
-        except TemplateError as err:
-            raise CliError(str(err), hint=f"fields: {', '.join(sorted(headers))}") from err
+    """Print what `rows_text` gives. Raises: CliError."""
+    text = rows_text(rows, headers=headers, columns=columns, template=template)
     if text:
         context.out(text.removesuffix("\n"))
+
+
+def rows_text(
+    rows: list[dict[str, object]],
+    *,
+    headers: dict[str, str],
+    columns: Sequence[str],
+    template: str = "",
+) -> str:
+    """Return what `--format` says; without one a table of `columns`. Raises: CliError."""
+    if template in ("", "table"):
+        cells = [[str(row[name]) for name in columns] for row in rows]
+        return print_table([headers[name] for name in columns], cells)
+    from pogu.cli.template import TemplateError
+
+    try:
+        return format_rows(template, headers, rows)
+    except TemplateError as err:
+        raise CliError(str(err), hint=f"fields: {', '.join(sorted(headers))}") from err
 
 
 def print_lines(context: Context, lines: Sequence[object]) -> None:

@@ -58,6 +58,7 @@ CONTAINER = {
     "rename": "containers",
     "port": "containers",
     "top": "containers",
+    "stats": "stats",
     "inspect": "inspect",
     "events": "events",
 }
@@ -120,7 +121,7 @@ SYNONYMS = {
 # fmt: off
 _ABSENT = frozenset((
     "buildx", "commit", "compose", "config", "context", "cp", "diff", "exec", "export", "load",
-    "manifest", "node", "pause", "plugin", "save", "search", "secret", "service", "stack", "stats",
+    "manifest", "node", "pause", "plugin", "save", "search", "secret", "service", "stack",
     "swarm", "trust", "unpause", "update",
 ))
 # fmt: on

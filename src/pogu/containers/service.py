@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 
 from pogu.config import Config
@@ -30,6 +30,7 @@ from pogu.containers.processes import process_table
 from pogu.containers.recovery import Recovery
 from pogu.containers.registry import Registry
 from pogu.containers.rows import Rows
+from pogu.containers.stats import Sample, StatsSampler
 from pogu.containers.validate import check_name
 from pogu.db import Database
 from pogu.errors import Conflict, InvalidParameter, NotModified
@@ -111,6 +112,7 @@ class Containers:
             runtime=runtime,
             conmon=conmon,
         )
+        self._sampler = StatsSampler()
         self._rotation: asyncio.Task[None] | None = None
         self._kept: set[asyncio.Task[None]] = set()
         for name, record, state in self._rows.load():
@@ -377,6 +379,26 @@ class Containers:
         if not entry.active:
             raise Conflict(f"container {entry.id} is not running", hint=f"pogu start {entry.name}")
         return await process_table(entry.state.pid, ps_args)
+
+    def stats(
+        self, names: Sequence[str] | None, *, running_only: bool = False
+    ) -> AsyncGenerator[list[Sample]]:
+        """Yield samples of the named containers (None = all) every second; those that are removed
+        meanwhile fall out. Raises: NotFound at once.
+        """
+        named = None if names is None else [self._registry.find(name) for name in names]
+
+        def choose() -> list[Entry]:
+            entries = list(self._registry) if named is None else named
+            return [
+                one for one in entries if one in self._registry and (one.active or not running_only)
+            ]
+
+        return self._sampler.follow(choose)
+
+    async def stats_once(self, name: str, *, with_previous: bool) -> Sample:
+        """One sample; with its predecessor an interval earlier where that is asked for."""
+        return await self._sampler.once(self._registry.find(name), with_previous=with_previous)
 
     async def _rotate_logs(self) -> None:
         """Keep every log within its bounds."""
