@@ -19,7 +19,11 @@ _DOMAIN = rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+
 _PATH_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(rf"(?:(?P<domain>{_DOMAIN})/)?(?P<path>{_PATH_PART}(?:/{_PATH_PART})*)")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}")
+_DIGEST = re.compile(
+    r"(?P<algorithm>[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*):(?P<hex>[0-9a-fA-F]{32,})"
+)
+_HEX_DIGITS = {"sha256": 64, "sha384": 96, "sha512": 128}
+_LONGEST_PATH = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +70,13 @@ def parse_reference(text: str) -> Reference:
 
     Raises: InvalidParameter ("invalid reference format", as Docker words it).
     """
-    name, _, digest = text.partition("@")
-    if "@" in text and not _DIGEST.fullmatch(digest):
-        raise _invalid(text, "after @ stands a digest: sha256:<64 hex>")
+    if re.fullmatch(r"[a-f0-9]{64}", text):
+        raise InvalidParameter(
+            f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings",
+            hint="it would look like an image ID",
+        )
+    name, at, given = text.partition("@")
+    digest = _digest_of(text, given) if at else None
     tag: str | None = None
     head, colon, tail = name.rpartition(":")
     if colon and "/" not in tail:
@@ -87,11 +95,35 @@ def parse_reference(text: str) -> Reference:
         _DOMAIN, domain
     ):
         raise _invalid(text, "a name is like node, you/app:1.0 or registry.example:5000/app")
-    if len(domain) + len(path) + 1 > 255:
-        raise InvalidParameter("repository name must not be more than 255 characters")
-    return Reference(
-        domain=domain, path=path, tag=tag, digest=Digest(digest.lower()) if digest else None
-    )
+    if len(path) > _LONGEST_PATH:
+        raise InvalidParameter(
+            f"repository name must not be more than {_LONGEST_PATH} characters",
+            hint=f"{path[:20]}… has {len(path)}",
+        )
+    return Reference(domain=domain, path=path, tag=tag, digest=digest)
+
+
+def _digest_of(text: str, given: str) -> Digest:
+    """Read what stands after the @. Raises: InvalidParameter in go-digest's words."""
+    match = _DIGEST.fullmatch(given)
+    if match is None:
+        raise _invalid(text, "after @ stands a digest: sha256:<64 hex>")
+    digits = _HEX_DIGITS.get(match["algorithm"])
+    if digits is None:
+        raise InvalidParameter(
+            f"unsupported digest algorithm: {match['algorithm']}",
+            hint=f"known are {', '.join(_HEX_DIGITS)}",
+        )
+    if len(match["hex"]) != digits:
+        raise InvalidParameter(
+            "invalid checksum digest length",
+            hint=f"{match['algorithm']} has {digits} hex digits, given are {len(match['hex'])}",
+        )
+    if match["hex"] != match["hex"].lower():
+        raise InvalidParameter(
+            "invalid checksum digest format", hint="the hex digits of a digest are lower case"
+        )
+    return Digest(given)
 
 
 def _split_domain(name: str) -> tuple[str, str]:
