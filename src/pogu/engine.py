@@ -13,10 +13,12 @@ from pogu.errors import DataLoss
 from pogu.events import EventBus
 from pogu.images.blob_collection import BlobCollection
 from pogu.images.download import Downloads
+from pogu.images.indexes import Indexes
 from pogu.images.packing import Packer
 from pogu.images.provenance import Provenance
 from pogu.images.pull import Puller
 from pogu.images.push import Pusher
+from pogu.images.remote import Remote
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
 from pogu.network.service import Networks
@@ -46,6 +48,8 @@ class Engine:
     conmon: Conmon
     containers: Containers
     builder: Builder
+    indexes: Indexes
+    remote: Remote
     puller: Puller
     pusher: Pusher
 
@@ -90,13 +94,15 @@ async def open_engine(config: Config) -> Engine:
     images = ImageStore(db=db, blobs=blobs, layers=layers, events=events)
     provenance = Provenance(db)
     downloads = Downloads(config.paths, blobs, at_once=config.registry_transfers)
-    images.after_collection(BlobCollection(images, layers, blobs, provenance).collect)
+    indexes = Indexes(db, blobs, images, provenance)
+    images.after_collection(BlobCollection(images, layers, blobs, provenance, indexes).collect)
     puller = Puller(
         config=config,
         images=images,
         layers=layers,
         blobs=blobs,
         provenance=provenance,
+        indexes=indexes,
         downloads=downloads,
     )
     pusher = Pusher(
@@ -153,6 +159,8 @@ async def open_engine(config: Config) -> Engine:
         conmon=conmon,
         containers=containers,
         builder=builder,
+        indexes=indexes,
+        remote=Remote(config),
         puller=puller,
         pusher=pusher,
     )

@@ -60,7 +60,6 @@ ROUTES = [
     Route("POST", "/images/load", _not_yet("load", "`pogu import` takes a root file system")),
     Route("GET", "/images/get", _not_yet("save")),
     Route("GET", "/images/{name}/get", _not_yet("save")),
-    Route("GET", "/distribution/{name}/json", _not_yet("distribution inspect", _REGISTRY)),
     Route("POST", "/networks/create", _not_yet("network create")),
     Route("POST", "/networks/{name}/connect", _not_yet("network connect")),
     Route("POST", "/networks/{name}/disconnect", _not_yet("network disconnect")),

@@ -12,7 +12,9 @@ from pogu.api.http_server import StreamResponse
 from pogu.api.reply import empty, json_reply
 from pogu.api.route import Route, finish
 from pogu.containers.model import Container, Status
-from pogu.errors import EngineError, InvalidParameter, NotFound
+from pogu.errors import EngineError, InvalidParameter
+from pogu.images.image import Image
+from pogu.images.platform import fits, host_platform, parse_platform, platform_of
 from pogu.linux.blocking import in_thread
 
 __all__ = ["ROUTES"]
@@ -92,26 +94,27 @@ def _image_names(call: Call, containers: list[Container]) -> dict[tuple[str, str
 
 async def create(call: Call) -> StreamResponse:
     request = create_request(await call.json_body())
-    _check_platform(call, request.image)
+    image = None
+    if call.text("platform"):
+        wanted = parse_platform(call.text("platform"))
+        image = call.engine.indexes.for_platform(request.image, wanted)
     container, warnings = await finish(
-        call.engine.containers.create(request, name=call.text("name") or None)
+        call.engine.containers.create(request, name=call.text("name") or None, image=image)
     )
+    if image is None:
+        warnings = warnings + _foreign(call.engine.images.get(container.record.image_id))
     return json_reply({"Id": container.id, "Warnings": warnings}, status=201)
 
 
-def _check_platform(call: Call, image_name: str) -> None:
-    """Refuse an image of another platform than the one asked for, as Docker does."""
-    wanted = call.text("platform").split("/")
-    if len(wanted) < 2:
-        return
-    config = call.engine.images.resolve(image_name).config
-    if (wanted[0], wanted[1]) != (config.os, config.architecture):
-        raise NotFound(
-            f"image with reference {image_name} was found but its platform"
-            f" ({config.os}/{config.architecture}) does not match the specified platform"
-            f" ({'/'.join(wanted)})",
-            hint="leave --platform out, or bring the image of that platform",
-        )
+def _foreign(image: Image) -> list[str]:
+    """Docker's warning about an image that is not for this host, and that nobody asked for."""
+    found, host = platform_of(image.config), host_platform()
+    if fits(found, host):
+        return []
+    return [
+        f"The requested image's platform ({found}) does not match the detected host platform"
+        f" ({host}) and no specific platform was requested"
+    ]
 
 
 async def inspect(call: Call) -> StreamResponse:

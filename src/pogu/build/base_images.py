@@ -8,16 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from pogu.build.events import BuildEvent, Pulling
 from pogu.errors import EngineError, NotFound
 from pogu.images.image import Image
-from pogu.images.platform import parse_platform
+from pogu.images.platform import fits, parse_platform, platform_of
 from pogu.images.progress import TransferEvent
 from pogu.images.pull import Puller
 from pogu.images.store import ImageStore
-from pogu.oci.reference import Reference, parse_reference
-from pogu.registry.credentials import Credentials
+from pogu.oci.reference import parse_reference
+from pogu.registry.credentials import Credentials, credentials_for
 
 __all__ = ["BaseImages"]
-
-_HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io")
 
 
 class BaseImages:
@@ -61,12 +59,12 @@ class BaseImages:
 
     def _unlike(self, image: Image, name: str) -> NotFound | None:
         """What is wrong with an image of another platform than `--platform`'s."""
-        wanted, found = parse_platform(self._platform), image.config
-        if not self._platform or (wanted.os, wanted.architecture) == (found.os, found.architecture):
+        wanted, found = parse_platform(self._platform), platform_of(image.config)
+        if not self._platform or fits(found, wanted):
             return None
         return NotFound(
             f"image with reference {name} was found but its platform"
-            f" ({found.os}/{found.architecture}) does not match the specified platform ({wanted})",
+            f" ({found}) does not match the specified platform ({wanted})",
             hint="leave --platform out, or bring the image of that platform",
         )
 
@@ -82,7 +80,7 @@ class BaseImages:
             return await self._puller.pull(
                 reference,
                 platform=self._platform,
-                credentials=self._known(reference),
+                credentials=credentials_for(reference.domain, self._credentials),
                 emit=emit,
             )
         except EngineError as err:
@@ -90,10 +88,3 @@ class BaseImages:
                 return self._images.resolve(name)  # --pull without a registry: what is here
             near = missing.hint if (missing.hint or "").startswith("did you mean") else None
             raise NotFound(f"{missing.message}: {err.message}", hint=near or err.hint) from err
-
-    def _known(self, reference: Reference) -> Credentials:
-        keys = _HUB_KEYS if reference.domain == "docker.io" else (reference.domain,)
-        for key in keys:
-            if key in self._credentials:
-                return self._credentials[key]
-        return Credentials()

@@ -124,7 +124,8 @@ def _create(context: Context, values: Values, attach: set[str]) -> str:
         container = _post(context, values, body)
     except ApiError as err:
         err.code = 125
-        missing = err.status == 404 and "no such image" in err.engine_message.lower()
+        words = err.engine_message.lower()
+        missing = err.status == 404 and ("no such image" in words or "its platform" in words)
         if not missing or policy != "missing":
             raise
         container = _pull_and_post(context, values, body, err)

@@ -57,9 +57,10 @@ class Creator:
         self._cgroup = cgroup
 
     async def create(
-        self, request: CreateRequest, *, name: str | None = None
+        self, request: CreateRequest, *, name: str | None = None, image: Image | None = None
     ) -> tuple[Entry, list[str]]:
-        """Make a container and return it with warnings. Generates a name when None.
+        """Make a container and return it with warnings. Generates a name when None; `image` is
+        what `request.image` stands for where that is not the image it names.
 
         Raises: NotFound("No such image: …") and for nothing else, because clients pull then;
         Conflict when the name is in use, naming its owner in Docker's words; InvalidParameter.
@@ -67,7 +68,7 @@ class Creator:
         warnings = check_request(request)
         request = self._with_ids(request)
         warnings += resources_of(request.host_config, self._cgroup)[1]
-        image = self._images.resolve(request.image)
+        image = image or self._images.resolve(request.image)
         config = merge_config(request, image.config.config)
         with _no_pull():
             self._check_network(network_mode(request.host_config))

@@ -35,6 +35,7 @@ from pogu.containers.validate import check_name
 from pogu.db import Database
 from pogu.errors import Conflict, InvalidParameter, NotModified
 from pogu.events import EventBus
+from pogu.images.image import Image
 from pogu.images.store import ImageStore
 from pogu.linux.cgroup import detect
 from pogu.model.container import CreateRequest
@@ -181,14 +182,15 @@ class Containers:
     # ---- life ----------------------------------------------------------------------------
 
     async def create(
-        self, request: CreateRequest, *, name: str | None = None
+        self, request: CreateRequest, *, name: str | None = None, image: Image | None = None
     ) -> tuple[Container, list[str]]:
-        """Make a container and return it with warnings. Generates a name when None.
+        """Make a container and return it with warnings. Generates a name when None; `image` is
+        what `request.image` stands for where that is not the image it names.
 
         Raises: NotFound("No such image: …"); Conflict when the name is in use, naming its owner
         in Docker's words; InvalidParameter.
         """
-        entry, warnings = await self._creator.create(request, name=name)
+        entry, warnings = await self._creator.create(request, name=name, image=image)
         self._lifecycle.publish(entry, "create")
         return self._snapshot(entry), warnings
 

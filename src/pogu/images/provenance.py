@@ -105,8 +105,16 @@ class Provenance:
         )
         return [StoredManifest(digest=row["digest"], media_type=row["media_type"]) for row in rows]
 
-    def forget_blobs(self, keep_layers: set[DiffId], keep_images: set[Digest]) -> set[Digest]:
-        """Drop what belongs to no layer and no image any more; return every blob that stays."""
+    def image_of(self, manifest: Digest) -> Digest | None:
+        """The image that a manifest describes; it may be gone."""
+        rows = self._db.query("SELECT image_id FROM manifests WHERE digest = ?", (manifest,))
+        return Digest(rows[0]["image_id"]) if rows else None
+
+    def forget_blobs(
+        self, keep_layers: set[DiffId], keep_images: set[Digest], also: set[Digest]
+    ) -> set[Digest]:
+        """Drop what belongs to no layer and no image any more and is not one of `also`; return
+        every blob that stays."""
         with self._db.transaction() as tx:
             for row in tx.execute("SELECT digest, diff_id FROM layer_blobs").fetchall():
                 if row["diff_id"] not in keep_layers:
@@ -117,7 +125,7 @@ class Provenance:
             rows = tx.execute(
                 "SELECT digest FROM layer_blobs UNION SELECT digest FROM manifests"
             ).fetchall()
-            kept = {Digest(row["digest"]) for row in rows}
+            kept = also | {Digest(row["digest"]) for row in rows}
             for row in tx.execute("SELECT DISTINCT digest FROM blob_origins").fetchall():
                 if row["digest"] not in kept:
                     tx.execute("DELETE FROM blob_origins WHERE digest = ?", (row["digest"],))

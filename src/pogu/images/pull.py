@@ -20,13 +20,15 @@ from pogu.config import Config
 from pogu.errors import DataLoss, EngineError, InvalidParameter, NotFound, Unauthorized, first_error
 from pogu.images.download import Downloads, GrowingFile, Progress
 from pogu.images.image import Image, short_id
+from pogu.images.indexes import Indexes
 from pogu.images.platform import Platform, choose, parse_platform
 from pogu.images.progress import TransferEvent
 from pogu.images.provenance import LayerBlob, Provenance
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread, in_thread_to_end
 from pogu.oci.digest import ChainId, DiffId, chain_ids
-from pogu.oci.image import Descriptor, Manifest, MediaType, decode_image_config
+from pogu.oci.image import Descriptor, Manifest, decode_image_config
+from pogu.oci.index import INDEXES, MANIFESTS
 from pogu.oci.reference import Reference
 from pogu.registry.client import FetchedManifest, Repository
 from pogu.registry.credentials import Credentials
@@ -37,8 +39,6 @@ from pogu.storage.layers import Layer, LayerStore, Unpacked
 
 __all__ = ["Puller"]
 
-_INDEXES = (MediaType.OCI_INDEX, MediaType.DOCKER_INDEX)
-_MANIFESTS = (MediaType.OCI_MANIFEST, MediaType.DOCKER_MANIFEST)
 _UNPACKED_AT_ONCE = 2
 
 
@@ -56,6 +56,7 @@ class Puller:
         layers: LayerStore,
         blobs: BlobStore,
         provenance: Provenance,
+        indexes: Indexes,
         downloads: Downloads,
     ) -> None:
         self._config = config
@@ -63,6 +64,7 @@ class Puller:
         self._layers = layers
         self._blobs = blobs
         self._provenance = provenance
+        self._indexes = indexes
         self._downloads = downloads
         self._unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
         self._committing: dict[ChainId, asyncio.Lock] = {}
@@ -117,13 +119,14 @@ class Puller:
         shown = named.tag or str(named.digest)
         await emit(TransferEvent(status=f"Pulling from {_shown_path(named)}", id=shown))
         top_digest = fetched.digest
-        if fetched.media_type in _INDEXES:
+        if fetched.media_type in INDEXES:
             entry = choose(fetched.raw, wanted, named.familiar)
-            await in_thread(self._blobs.write, fetched.raw)
+            await self._indexes.keep(fetched.raw, fetched.media_type)
             fetched = await repository.manifest(entry.digest)
         before = self._images.find(named)
         image = await self._fetch_image(repository, named, fetched, emit)
         digest_name = replace(named, tag=None, digest=top_digest)
+        self._keep_reachable(digest_name, image)
         for name in (digest_name, *([] if named.digest else [named])):
             self._images.tag_pulled(image.id, name)
         await emit(TransferEvent(status=f"Digest: {top_digest}"))
@@ -132,6 +135,14 @@ class Puller:
             TransferEvent(status=f"Status: {news or 'Downloaded newer image for'} {named.familiar}")
         )
         return self._images.get(image.id)
+
+    def _keep_reachable(self, name: Reference, image: Image) -> None:
+        """The image of another platform that has the index's name keeps one of its own."""
+        other = self._images.find(name)
+        if other is not None and other.id != image.id:
+            own_name = self._indexes.manifest_name(other, name)
+            if own_name is not None:
+                self._images.add_digest(other.id, own_name)
 
     async def _fetch_image(
         self, repository: Repository, named: Reference, fetched: FetchedManifest, emit: Emit
@@ -302,7 +313,7 @@ def _throttled(progress: Progress) -> Progress:
 
 
 def _parse_manifest(fetched: FetchedManifest, named: Reference) -> Manifest:
-    if fetched.media_type not in _MANIFESTS:
+    if fetched.media_type not in MANIFESTS:
         raise InvalidParameter(
             f"mediaType {fetched.media_type} of {named.familiar} is not supported",
             hint="schema 1 manifests are too old; other artifacts are no images",

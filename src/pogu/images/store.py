@@ -9,6 +9,7 @@ lie in the image's row, so that an image appears with one commit.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -55,6 +56,7 @@ class ImageStore:
         self._users: Callable[[Digest], Sequence[tuple[str, bool]]] = lambda _image_id: ()
         self._keepers: list[Callable[[], set[ChainId]]] = []
         self._holds = 0
+        self._collecting = asyncio.Lock()
         self._after_collection: Callable[[], Awaitable[None]] | None = None
         self._index = ImageIndex(db, self._chain_size)
 
@@ -80,7 +82,8 @@ class ImageStore:
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
         """Let no layer be collected inside the block: what is committed there is not yet named."""
-        self._holds += 1
+        async with self._collecting:  # what is here now must not go while it is relied upon
+            self._holds += 1
         try:
             yield
         finally:
@@ -219,6 +222,10 @@ class ImageStore:
         self._index.set_name(image_id, reference, time=self._now())
         publish_image_event(self._events, "pull", self.get(image_id), reference.familiar)
 
+    def add_digest(self, image_id: Digest, reference: Reference) -> None:
+        """Let a name by digest stand for the image too."""
+        self._index.set_name(image_id, reference, time=self._now())
+
     def tag_pushed(self, image_id: Digest, reference: Reference, digest: Digest) -> None:
         """Remember the digest by which a registry knows the image now."""
         name = replace(reference, tag=None, digest=digest)
@@ -314,8 +321,9 @@ class ImageStore:
         if doomed:
             trash = self._layers.detach([layer.chain_id for layer in doomed])
             await in_thread(self._layers.discard, trash)
-        if self._after_collection is not None:
-            await self._after_collection()
+        async with self._collecting:
+            if self._after_collection is not None and not self._holds:
+                await self._after_collection()
         return doomed
 
     def _mark(self, top: ChainId | None, kept: set[ChainId]) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
-__all__ = ["Credentials", "decode_auth", "decode_auth_map"]
+__all__ = ["Credentials", "credentials_for", "decode_auth", "decode_auth_map"]
+
+_HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,3 +74,9 @@ def decode_auth_map(header: str) -> dict[str, Credentials]:
     except msgspec.MsgspecError:
         return {}
     return {server: wire.credentials() for server, wire in found.items()}
+
+
+def credentials_for(domain: str, known: Mapping[str, Credentials]) -> Credentials:
+    """Return who we are at a registry; anonymous when nothing is known."""
+    keys = _HUB_KEYS if domain == "docker.io" else (domain,)
+    return next((known[key] for key in keys if key in known), Credentials())

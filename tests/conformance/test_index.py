@@ -1,0 +1,73 @@
+"""Indexes and manifest lists with clients that others wrote: the docker CLI, docker-py, skopeo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.conformance.clients import Wire, needs_docker_cli
+from tests.engine_process import EngineProcess
+from tests.registry_content import get_manifest, put_image, put_index
+from tests.registry_process import RegistryProcess, a_registry
+
+docker_py: Any = pytest.importorskip("docker", reason="needs the docker package of PyPI")
+
+pytestmark = [pytest.mark.root, needs_docker_cli]
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
+    with a_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def seed(engine: EngineProcess, registry: RegistryProcess) -> str:
+    """An image of one platform in the registry."""
+    name = registry.name("app:seed")
+    engine.ok("tag", "busybox", name)
+    engine.ok("push", "-q", name)
+    return name
+
+
+@pytest.fixture(scope="module")
+def index(seed: str, registry: RegistryProcess) -> str:
+    """An index of three platforms in the registry."""
+    source = get_manifest(registry, "app", "seed")
+    platforms = ("linux/amd64", "linux/arm64/v8", "linux/arm/v7")
+    entries = [put_image(registry, "app", source, platform) for platform in platforms]
+    put_index(registry, "app", "1", entries)
+    return registry.name("app:1")
+
+
+def test_docker_py_reads_the_platforms_of_an_index(engine: EngineProcess, index: str) -> None:
+    client = docker_py.DockerClient(base_url=f"unix://{engine.socket}")
+    try:
+        data = client.images.get_registry_data(index)
+        assert data.has_platform("linux/arm64/v8")
+        assert not data.has_platform("linux/s390x")
+        assert data.pull("linux/arm64/v8").attrs["Architecture"] == "arm64"
+    finally:
+        client.close()
+
+
+def test_distribution_inspect_describes_an_index_and_an_image(
+    wire: Wire, index: str, seed: str, registry: RegistryProcess
+) -> None:
+    found = wire.ask("GET", f"/v1.51/distribution/{index}/json").json
+    assert found["Descriptor"]["mediaType"] == "application/vnd.oci.image.index.v1+json"
+    assert found["Descriptor"]["size"] == len(get_manifest(registry, "app", "1"))
+    assert {"architecture": "arm", "os": "linux", "variant": "v7"} in found["Platforms"]
+    found = wire.ask("GET", f"/distribution/{seed}/json").json
+    assert found["Platforms"] == [{"architecture": "amd64", "os": "linux"}]
+
+
+def test_distribution_inspect_refuses_what_a_registry_cannot_know(
+    wire: Wire, registry: RegistryProcess
+) -> None:
+    answer = wire.ask("GET", f"/distribution/{registry.name('none:1')}/json")
+    assert (answer.status, "manifest unknown" in answer.message) == (404, True)
+    answer = wire.ask("GET", f"/distribution/{'a' * 64}/json")
+    assert (answer.status, "no manifest found for full image ID" in answer.message) == (400, True)
+    assert wire.ask("GET", "/distribution/UPPER/json").status == 400
