@@ -23,6 +23,7 @@ from typing import BinaryIO
 from pogu.config import Paths
 from pogu.db import Database
 from pogu.errors import DataLoss, NotFound
+from pogu.linux.inode_flags import spread_children
 from pogu.linux.sync import syncfs
 from pogu.oci.digest import ChainId, DiffId, chain_id
 from pogu.storage.apply import apply_tar, no_space
@@ -93,6 +94,7 @@ class LayerStore:
         self._paths = paths
         self._db = db
         self._lock = threading.Lock()
+        spread_children(paths.tmp)
         db.migrate("layers", _MIGRATIONS)
         self._layers = {
             layer.chain_id: layer
