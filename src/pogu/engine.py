@@ -50,6 +50,7 @@ class Engine:
     builder: Builder
     indexes: Indexes
     remote: Remote
+    downloads: Downloads
     puller: Puller
     pusher: Pusher
 
@@ -60,6 +61,7 @@ class Engine:
 
     async def close(self) -> None:
         """Let go; containers go on."""
+        self.downloads.close()
         await self.containers.close()
         await self.networks.close()
         self.db.close()
@@ -146,6 +148,7 @@ async def open_engine(config: Config) -> Engine:
     await builder.recover()
     await in_thread(layers.sweep)
     await in_thread(downloads.sweep)
+    downloads.start()
     return Engine(
         config=config,
         db=db,
@@ -161,6 +164,7 @@ async def open_engine(config: Config) -> Engine:
         builder=builder,
         indexes=indexes,
         remote=Remote(config),
+        downloads=downloads,
         puller=puller,
         pusher=pusher,
     )

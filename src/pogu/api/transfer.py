@@ -14,6 +14,7 @@ from pogu.api.stream import JsonLines
 from pogu.images.progress import TransferEvent
 from pogu.oci.reference import Reference, parse_reference
 from pogu.registry.credentials import Credentials, decode_auth
+from pogu.registry.login import log_in
 
 __all__ = ["ROUTES", "progress_line", "pull"]
 
@@ -116,8 +117,8 @@ async def auth(call: Call) -> StreamResponse:
         registry_token=body.registrytoken,
         server=body.serveraddress,
     )
-    await call.engine.puller.check_login(body.serveraddress, credentials)
-    return json_reply({"Status": "Login Succeeded", "IdentityToken": ""})
+    token = await log_in(body.serveraddress, credentials, call.engine.config)
+    return json_reply({"Status": "Login Succeeded", "IdentityToken": token})
 
 
 async def tags(call: Call) -> StreamResponse:

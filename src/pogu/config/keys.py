@@ -149,12 +149,25 @@ def _addresses(value: object) -> tuple[str, ...]:
 
 
 def _hosts(value: object) -> tuple[str, ...]:
+    from ipaddress import ip_network
+
     if not isinstance(value, list):
-        raise ValueError(f"must be a list of HOST or HOST:PORT, not {said(value)}")
+        raise ValueError(f"must be a list of HOST, HOST:PORT or CIDR, not {said(value)}")
     for one in value:
-        if "/" in _word(one):
-            raise ValueError(f"must be a list of HOST or HOST:PORT; {said(one)} is none")
+        try:
+            if "/" in _word(one):
+                ip_network(one, strict=False)
+        except ValueError as err:
+            raise ValueError(
+                f"must be a list of HOST, HOST:PORT or CIDR; {said(one)} is none"
+            ) from err
     return tuple(value)
+
+
+def _directories(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list of directories, not {said(value)}")
+    return tuple(str(_directory(one)) for one in value)
 
 
 def _mirrors(value: object) -> tuple[str, ...]:
@@ -190,5 +203,8 @@ KEYS = {
             '["docker.io=https://mirror.example"]',
         ),
         Key("registry.transfers", "registry_transfers", int, _number(1, 64), "4"),
+        Key("registry.certs", "registry_certs", list, _directories, '["/data/certs.d"]'),
+        Key("registry.timeout_s", "registry_timeout_s", int, _number(1, 3600), "60"),
+        Key("registry.tries", "registry_tries", int, _number(1, 20), "5"),
     )
 }

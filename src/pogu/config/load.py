@@ -36,6 +36,9 @@ class Config:
     registry_insecure: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
     registry_transfers: int = 4
+    registry_certs: tuple[str, ...] = ("/etc/pogu/certs.d", "/etc/docker/certs.d")
+    registry_timeout_s: int = 60
+    registry_tries: int = 5
     debug: bool = False
 
 

@@ -1,29 +1,32 @@
 """Service: blobs on their way here; owns `<root>/tmp/part-<hex>`.
 
 A part outlives a broken connection, a cancelled pull and a killed engine: the next try goes on at
-its end. Many may be under way; the same blob is fetched once.
+its end. Many may be under way; the same blob is fetched once. Parts that nobody goes on with are
+swept, by age and by size, at start and each hour.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 from pogu.config import Paths
 from pogu.errors import DataLoss, EngineError, Unavailable
+from pogu.images.progress import Progress
 from pogu.linux.blocking import in_thread
 from pogu.oci.digest import Digest
 from pogu.registry.client import Repository
 from pogu.storage.blobs import BlobStore
 
-__all__ = ["Downloads", "GrowingFile", "Progress"]
+__all__ = ["Downloads", "GrowingFile"]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,14 @@ _FIRST_PAUSE_S = 0.2
 _KEPT_S = 7 * 24 * 3600
 _KEPT_BYTES = 20 << 30
 
-Progress = Callable[[int, int], Awaitable[None]]
+_SWEEP_EVERY_S = 3600.0
+_WATCHED_S = 60.0
+_SLOWEST = 512 * _WATCHED_S
+"""Bytes in that time; a connection that brings fewer is given up for a new one."""
+
+
+class _Broke(Exception):
+    """The stream ended before the blob did; what has come is good."""
 
 
 class GrowingFile:
@@ -88,7 +98,8 @@ class Downloads:
         self._paths = paths
         self._blobs = blobs
         self._slots = asyncio.Semaphore(at_once)
-        self._running: dict[Digest, asyncio.Lock] = {}
+        self._running: dict[Digest, tuple[asyncio.Lock, int]] = {}
+        self._sweeping: asyncio.Task[None] | None = None
 
     def part(self, digest: Digest) -> Path:
         return self._paths.tmp / f"part-{digest.removeprefix('sha256:')}"
@@ -107,14 +118,26 @@ class Downloads:
         What is here already is not fetched. `reader` is told the part to read along.
         Raises: DataLoss when the content differs from its digest; Unavailable.
         """
-        lock = self._running.setdefault(digest, asyncio.Lock())
-        async with lock:
+        async with self._alone(digest):
             if self._blobs.has(digest):
                 return self._blobs.path(digest)
             async with self._slots:
                 await self._complete(repository, digest, size, progress, reader)
             await in_thread(self._blobs.adopt, self.part(digest), digest)
         return self._blobs.path(digest)
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, digest: Digest) -> AsyncIterator[None]:
+        """One at a time for each blob; the next one finds what the first has brought."""
+        lock, waiting = self._running.get(digest, (asyncio.Lock(), 0))
+        self._running[digest] = lock, waiting + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._running.pop(digest)
+            if waiting > 1:
+                self._running[digest] = lock, waiting - 1
 
     async def _complete(
         self,
@@ -124,15 +147,24 @@ class Downloads:
         progress: Progress,
         reader: Callable[[Path], GrowingFile] | None,
     ) -> None:
+        """Begins anew when the bytes of an earlier run, or those of a mirror, are damaged."""
         part = self.part(digest)
-        part.touch(mode=0o600)
-        growing = reader(part) if reader is not None else None
-        try:
-            await self._transfer(repository, digest, size, progress, growing)
-        except BaseException:
-            if growing is not None:
-                growing.grown(0, over=True, failed=True)
-            raise
+        while True:
+            part.touch(mode=0o600)
+            resumed = part.stat().st_size > 0
+            growing = reader(part) if reader is not None else None
+            try:
+                await self._transfer(repository, digest, size, progress, growing)
+                break
+            except BaseException as err:
+                if growing is not None:
+                    growing.grown(0, over=True, failed=True)
+                if isinstance(err, DataLoss):
+                    part.unlink(missing_ok=True)
+                    if resumed or repository.leave_mirrors():
+                        log.info("blob=%s begins anew: %s", digest, err)
+                        continue
+                raise
         if growing is not None:
             growing.grown(part.stat().st_size, over=True)
 
@@ -150,26 +182,26 @@ class Downloads:
         have = part.stat().st_size
         if have > size:
             hashed, have = _start_over(part)
-        for attempt in range(1, _TRIES + 1):
+        failures = 0
+        while have < size or (size == 0 and failures == 0):
+            before = have
             try:
-                if have < size or size == 0:
-                    have, hashed = await self._append(
-                        repository, digest, have, hashed, size, progress, growing
-                    )
+                have, hashed = await self._append(
+                    repository, digest, have, hashed, size, progress, growing
+                )
                 if have >= size:
                     break
-                raise Unavailable(f"the transfer of {digest} ended after {have} of {size} bytes")
-            except (TimeoutError, Unavailable, OSError) as err:
-                if isinstance(err, OSError) and err.errno is not None:
-                    raise
+                raise _Broke(f"the transfer of {digest} ended after {have} of {size} bytes")
+            except _Broke as err:
                 have = part.stat().st_size
                 hashed = await in_thread(_hash_of, part)
-                if attempt == _TRIES:
+                # Each time that something has arrived counts as a new beginning.
+                failures = 1 if have > before else failures + 1
+                if failures >= _TRIES:
                     raise _broken(digest, err) from err
                 log.info("blob=%s goes on at %s: %s", digest, have, err)
-                await asyncio.sleep(self._first_pause_s * 2**attempt)
+                await asyncio.sleep(self._first_pause_s * 2 ** (failures - 1))
         if f"sha256:{hashed.hexdigest()}" != digest:
-            part.unlink(missing_ok=True)
             raise DataLoss(
                 f"filesystem layer verification failed for digest {digest}",
                 hint="what the registry sent is damaged; it was thrown away, try again",
@@ -193,6 +225,7 @@ class Downloads:
                 if offset != have:
                     hashed, have = _start_over(part)
                 with part.open("ab") as file:
+                    slow = _Slowness()
                     while data := await stream.read(_BLOCK):
                         if have + len(data) > size > 0:
                             raise DataLoss(f"the registry sent more than {size} bytes of {digest}")
@@ -202,23 +235,59 @@ class Downloads:
                         if growing is not None:
                             file.flush()
                             growing.grown(have)
+                        slow.check(len(data))
                         await progress(have, size)
         except (aiohttp.ClientError, TimeoutError) as err:
-            raise Unavailable(f"the transfer of {digest} broke: {err}") from err
+            reason = str(err) or "nothing came any more"
+            raise _Broke(f"the transfer of {digest} broke: {reason}") from err
         return have, hashed
 
-    def sweep(self) -> None:
-        """At engine start: parts of long ago go, and the oldest above the bound. Slow."""
+    def start(self) -> None:
+        """Sweep now and then, until `close`."""
+
+        async def sweep_on() -> None:
+            while True:
+                await asyncio.sleep(_SWEEP_EVERY_S)
+                await in_thread(self.sweep, keep=frozenset(self._running))
+
+        self._sweeping = asyncio.create_task(sweep_on())
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+
+    def sweep(self, *, keep: frozenset[Digest] = frozenset()) -> None:
+        """Parts of long ago go, and the oldest above the bound; not those of `keep`. Slow."""
+        busy = {str(self.part(digest)) for digest in keep}
         parts = []
         for entry in os.scandir(self._paths.tmp):
-            if entry.name.startswith("part-"):
-                info = entry.stat()
-                parts.append((info.st_mtime, info.st_size, entry.path))
+            if entry.name.startswith("part-") and entry.path not in busy:
+                with contextlib.suppress(FileNotFoundError):
+                    info = entry.stat()
+                    parts.append((info.st_mtime, info.st_size, entry.path))
         total = 0
         for changed, size, path in sorted(parts, reverse=True):
             total += size
             if total > _KEPT_BYTES or time.time() - changed > _KEPT_S:
-                os.unlink(path)
+                Path(path).unlink(missing_ok=True)
+
+
+class _Slowness:
+    """Sees a connection that lives and brings next to nothing."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._bytes = 0
+
+    def check(self, count: int) -> None:
+        """Raises: TimeoutError."""
+        self._bytes += count
+        now = time.monotonic()
+        if now - self._since >= _WATCHED_S:
+            if self._bytes < _SLOWEST:
+                raise TimeoutError(f"only {self._bytes} bytes in {now - self._since:.0f} s")
+            self._since, self._bytes = now, 0
 
 
 def _hash_of(path: Path) -> Any:

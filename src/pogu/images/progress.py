@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-__all__ = ["TransferEvent"]
+__all__ = ["Progress", "TransferEvent", "throttled"]
+
+Progress = Callable[[int, int], Awaitable[None]]
+"""Told (bytes so far, bytes in all)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,3 +20,17 @@ class TransferEvent:
     id: str = ""
     current: int = 0
     total: int = 0
+
+
+def throttled(progress: Progress) -> Progress:
+    """At most ten lines a second and layer, and the last one."""
+    last = 0.0
+
+    async def sometimes(current: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 0.1 or current >= total:
+            last = now
+            await progress(current, total)
+
+    return sometimes

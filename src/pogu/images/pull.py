@@ -17,12 +17,20 @@ from typing import BinaryIO, cast
 import msgspec
 
 from pogu.config import Config
-from pogu.errors import DataLoss, EngineError, InvalidParameter, NotFound, Unauthorized, first_error
-from pogu.images.download import Downloads, GrowingFile, Progress
+from pogu.errors import (
+    DataLoss,
+    EngineError,
+    Forbidden,
+    InvalidParameter,
+    NotFound,
+    Unauthorized,
+    first_error,
+)
+from pogu.images.download import Downloads, GrowingFile
 from pogu.images.image import Image, short_id
 from pogu.images.indexes import Indexes
 from pogu.images.platform import Platform, choose, parse_platform
-from pogu.images.progress import TransferEvent
+from pogu.images.progress import TransferEvent, throttled
 from pogu.images.provenance import LayerBlob, Provenance
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread, in_thread_to_end
@@ -32,8 +40,7 @@ from pogu.oci.index import INDEXES, MANIFESTS
 from pogu.oci.reference import Reference
 from pogu.registry.client import FetchedManifest, Repository
 from pogu.registry.credentials import Credentials
-from pogu.registry.endpoint import endpoints
-from pogu.registry.transport import Transport
+from pogu.registry.transport import open_transport
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import Layer, LayerStore, Unpacked
 
@@ -84,33 +91,21 @@ class Puller:
         """
         named = reference.with_default_tag()
         wanted = parse_platform(platform)
-        own = credentials or Credentials()
-        async with Transport(named.domain, endpoints(named.domain, self._config), own) as transport:
+        async with open_transport(named.domain, self._config, credentials) as transport:
             repository = Repository(transport, named.path)
             try:
                 async with self._images.hold():
                     return await self._pull(repository, named, wanted, emit)
-            except (NotFound, Unauthorized) as err:
+            except (NotFound, Unauthorized, Forbidden) as err:
                 raise _in_dockers_words(err, named) from err
-
-    async def check_login(self, server: str, credentials: Credentials) -> None:
-        """Try credentials at a registry. Raises: Unauthorized."""
-        domain = server.removeprefix("https://").removeprefix("http://").partition("/")[0]
-        if domain in ("", "index.docker.io"):
-            domain = "docker.io"
-        where = endpoints(domain, self._config)
-        async with (
-            Transport(domain, where, credentials) as transport,
-            transport.request("GET", "/v2/", scope=""),
-        ):
-            return
 
     async def tags(self, reference: Reference, credentials: Credentials | None = None) -> list[str]:
         """Every tag of a repository. Raises: as `pull`."""
-        own = credentials or Credentials()
-        where = endpoints(reference.domain, self._config)
-        async with Transport(reference.domain, where, own) as transport:
-            return await Repository(transport, reference.path).tags()
+        async with open_transport(reference.domain, self._config, credentials) as transport:
+            try:
+                return await Repository(transport, reference.path).tags()
+            except (NotFound, Unauthorized, Forbidden) as err:
+                raise _in_dockers_words(err, reference) from err
 
     async def _pull(
         self, repository: Repository, named: Reference, wanted: Platform, emit: Emit
@@ -272,20 +267,25 @@ class Puller:
                 repository,
                 descriptor.digest,
                 descriptor.size,
-                progress=_throttled(progress),
+                progress=throttled(progress),
                 reader=reader,
             )
             await emit(TransferEvent(status="Download complete", id=short))
             await emit(TransferEvent(status="Extracting", id=short, total=descriptor.size))
+            await self._drop(unpacking[:-1])
             if unpacking:
-                return await asyncio.shield(unpacking[0])
+                return await asyncio.shield(unpacking[-1])
             return await self._unpack(path, diff_id)
         except BaseException:
-            for task in unpacking:
-                outcome = (await asyncio.gather(task, return_exceptions=True))[0]
-                if isinstance(outcome, Unpacked):
-                    await asyncio.shield(in_thread(self._layers.discard, outcome.draft))
+            await self._drop(unpacking)
             raise
+
+    async def _drop(self, unpacking: list[asyncio.Task[Unpacked]]) -> None:
+        """What was unpacked of a transfer that did not come to its end is of no use."""
+        for task in unpacking:
+            outcome = (await asyncio.gather(task, return_exceptions=True))[0]
+            if isinstance(outcome, Unpacked):
+                await asyncio.shield(in_thread(self._layers.discard, outcome.draft))
 
     async def _unpack(self, source: GrowingFile | Path, diff_id: DiffId) -> Unpacked:
         async with self._unpacking:
@@ -296,20 +296,6 @@ def _unpack(layers: LayerStore, source: GrowingFile | Path, diff_id: DiffId) -> 
     opened = source.open("rb") if isinstance(source, Path) else source
     with closing(opened):
         return layers.unpack(cast(BinaryIO, opened), expected=diff_id)
-
-
-def _throttled(progress: Progress) -> Progress:
-    """At most ten lines a second and layer, and the last one."""
-    last = 0.0
-
-    async def sometimes(current: int, total: int) -> None:
-        nonlocal last
-        now = asyncio.get_running_loop().time()
-        if now - last >= 0.1 or current >= total:
-            last = now
-            await progress(current, total)
-
-    return sometimes
 
 
 def _parse_manifest(fetched: FetchedManifest, named: Reference) -> Manifest:
@@ -331,9 +317,8 @@ def _shown_path(named: Reference) -> str:
 def _in_dockers_words(err: EngineError, named: Reference) -> EngineError:
     """What clients look for when a pull fails."""
     name = named.familiar_repository
-    if isinstance(err, Unauthorized) or "name unknown" in err.message.lower():
-        kind = Unauthorized if isinstance(err, Unauthorized) else NotFound
-        return kind(
+    if isinstance(err, (Unauthorized, Forbidden)) or "name unknown" in err.message.lower():
+        return type(err)(
             f"pull access denied for {name}, repository does not exist or may require"
             f" 'docker login': {err.message}",
             hint=err.hint or f"is {name} the right name?",

@@ -1,7 +1,7 @@
 """Service: push: layers that are not there yet, then the config, then the manifest.
 
 A blob that the registry has is skipped, one that another of its repositories has is mounted. A
-chunk that breaks is asked for and sent again from where it broke.
+transfer that breaks is gone on with from where it broke.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import msgspec
 
 from pogu.config import Config
-from pogu.errors import EngineError, Forbidden, NotFound, Unauthorized, Unavailable
+from pogu.errors import EngineError, Forbidden, NotFound, Unauthorized
 from pogu.images.image import Image, short_id
 from pogu.images.packing import Packer
-from pogu.images.progress import TransferEvent
+from pogu.images.progress import TransferEvent, throttled
 from pogu.images.provenance import LayerBlob, Provenance
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
@@ -25,16 +25,14 @@ from pogu.oci.image import Descriptor, Manifest, MediaType
 from pogu.oci.reference import Reference
 from pogu.registry.client import Repository
 from pogu.registry.credentials import Credentials
-from pogu.registry.endpoint import endpoints
-from pogu.registry.transport import Transport
+from pogu.registry.transport import open_transport
+from pogu.registry.upload import upload_file
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import Layer, LayerStore
 
 __all__ = ["Pushed", "Pusher"]
 
-_CHUNK = 16 << 20
 _AT_ONCE = 5
-_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +83,9 @@ class Pusher:
                 f"An image does not exist locally with the tag: {named.familiar_repository}",
                 hint=f"tag it first: pogu tag IMAGE {named.familiar}",
             )
-        own = credentials or Credentials()
-        async with Transport(named.domain, endpoints(named.domain, self._config), own) as transport:
+        async with open_transport(
+            named.domain, self._config, credentials, mirrors=False
+        ) as transport:
             repository = Repository(transport, named.path, actions="pull,push")
             await emit(TransferEvent(status=f"The push refers to repository [{named.repository}]"))
             try:
@@ -111,7 +110,9 @@ class Pusher:
         blobs = await _all([one(layer) for layer in layers])
         config_digest = await in_thread(self._blobs.write, image.raw_config)
         if not await repository.has_blob(config_digest):
-            await self._upload(repository, config_digest, _quiet)
+            await upload_file(
+                repository, self._blobs.path(config_digest), config_digest, progress=_quiet
+            )
         raw, media_type = await self._manifest(image, config_digest, blobs)
         tag = named.tag or "latest"
         digest = await repository.put_manifest(tag, raw, media_type)
@@ -185,7 +186,9 @@ class Pusher:
         async def progress(current: int, total: int) -> None:
             await emit(TransferEvent(status="Pushing", id=short, current=current, total=total))
 
-        await self._upload(repository, blob.digest, progress)
+        await upload_file(
+            repository, self._blobs.path(blob.digest), blob.digest, progress=throttled(progress)
+        )
         await emit(TransferEvent(status="Pushed", id=short))
         return self._sent(blob, named)
 
@@ -206,39 +209,6 @@ class Pusher:
                 except EngineError:
                     continue
         return False
-
-    async def _upload(
-        self,
-        repository: Repository,
-        digest: Digest,
-        progress: Callable[[int, int], Awaitable[None]],
-    ) -> None:
-        """In chunks; after a failure the registry is asked how far it got."""
-        path = self._blobs.path(digest)
-        total = path.stat().st_size
-        location, offset, tries = await repository.start_upload(), 0, 0
-        with path.open("rb") as file:
-            while offset < total:
-                file.seek(offset)
-                data = await in_thread(file.read, _CHUNK)
-                try:
-                    location = await repository.upload_chunk(location, data, offset)
-                    offset += len(data)
-                    tries = 0
-                except (Unavailable, NotFound):
-                    tries += 1
-                    if tries >= _TRIES:
-                        raise
-                    await asyncio.sleep(0.2 * 2**tries)
-                    location, offset = await self._resume(repository, location)
-                await progress(offset, total)
-        await repository.finish_upload(location, digest)
-
-    async def _resume(self, repository: Repository, location: str) -> tuple[str, int]:
-        try:
-            return await repository.uploaded(location)
-        except EngineError:
-            return await repository.start_upload(), 0
 
 
 async def _quiet(_current: int, _total: int) -> None:

@@ -6,7 +6,7 @@ Everything that comes in is checked against its digest by the caller who stores 
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from pogu.registry.transport import Transport
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-__all__ = ["FetchedManifest", "Repository"]
+__all__ = ["FetchedManifest", "Pieces", "Repository"]
 
 _ACCEPT = ", ".join(
     (
@@ -32,6 +32,9 @@ _ACCEPT = ", ".join(
     )
 )
 _LARGEST_MANIFEST = 4 << 20
+
+Pieces = Callable[[], AsyncIterator[bytes]]
+"""Gives the bytes from their beginning, each time it is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,14 @@ class Repository:
 
     async def manifest(self, reference: str) -> FetchedManifest:
         """By tag or digest. Raises: NotFound; DataLoss when the bytes are not what was asked."""
+        try:
+            return await self._manifest(reference)
+        except DataLoss:
+            if not self.leave_mirrors():
+                raise
+            return await self._manifest(reference)
+
+    async def _manifest(self, reference: str) -> FetchedManifest:
         path = self._url(f"manifests/{reference}")
         headers = {"Accept": _ACCEPT}
         async with self._transport.request(
@@ -77,6 +88,10 @@ class Repository:
             )
         return FetchedManifest(raw=raw, media_type=_kind(raw, media_type), digest=digest)
 
+    def leave_mirrors(self) -> bool:
+        """What came is damaged: ask the registry itself from now on. False when that was asked."""
+        return self._transport.leave_mirrors()
+
     @asynccontextmanager
     async def blob(self, digest: Digest, *, offset: int = 0) -> AsyncIterator[tuple[int, Any]]:
         """Give (the offset that the answer really begins at, a stream of its bytes)."""
@@ -86,9 +101,13 @@ class Repository:
             self._url(f"blobs/{digest}"),
             scope=self._scope,
             headers=headers,
-            accept=(200, 206),
+            accept=(200, 206, 416) if offset else (200,),
         ) as response:
-            yield (offset if response.status == 206 else 0), response.content
+            if response.status == 200 or _begins_at(response, offset):
+                yield (0 if response.status == 200 else offset), response.content
+                return
+        async with self.blob(digest) as whole:
+            yield whole
 
     async def has_blob(self, digest: Digest) -> bool:
         try:
@@ -119,14 +138,15 @@ class Repository:
     async def mount(self, digest: Digest, source: str) -> bool:
         """Take a blob over from another repository of the registry; False when it refuses."""
         query = urllib.parse.urlencode({"mount": digest, "from": source})
+        scope = f"{self._scope} repository:{source}:pull"
         async with self._transport.request(
-            "POST", self._url(f"blobs/uploads/?{query}"), scope=self._scope, accept=(201, 202)
+            "POST", self._url(f"blobs/uploads/?{query}"), scope=scope, accept=(201, 202)
         ) as response:
             if response.status == 201:
                 return True
             location = self._location(response)
         async with self._transport.request(
-            "DELETE", "", scope=self._scope, url=location, accept=(202, 204, 404, 405)
+            "DELETE", "", scope=self._scope, url=location, accept=(200, 202, 204, 404, 405), tries=1
         ):
             return False
 
@@ -143,22 +163,26 @@ class Repository:
             raise Unavailable("the registry gave no place to upload to")
         return urllib.parse.urljoin(str(response.url), location)
 
-    async def upload_chunk(self, location: str, data: bytes, offset: int) -> str:
-        """Send a chunk; return where the next one goes."""
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "Content-Range": f"{offset}-{offset + len(data) - 1}",
-        }
+    async def send(self, location: str, pieces: Pieces, *, offset: int, count: int) -> str | int:
+        """Send `count` bytes of a blob; return where the next ones go.
+
+        A registry that takes none this way says so by the status that is returned instead. What a
+        broken connection has brought there is unknown: ask `uploaded`.
+        """
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(count)}
+        if offset:
+            headers["Content-Range"] = f"{offset}-{offset + count - 1}"
         async with self._transport.request(
             "PATCH",
             "",
             scope=self._scope,
             url=location,
             headers=headers,
-            data=data,
-            accept=(201, 202, 204),
+            data=pieces,
+            accept=(201, 202, 204, 405, 413, 501),
+            tries=1,
         ) as response:
-            return self._location(response)
+            return self._location(response) if response.status < 300 else response.status
 
     async def uploaded(self, location: str) -> tuple[str, int]:
         """Ask how much of a broken upload has arrived: (where to go on, bytes)."""
@@ -169,13 +193,22 @@ class Repository:
             count = int(end) + 1 if end.isdecimal() and end != "0" else 0
             return self._location(response), count
 
-    async def finish_upload(self, location: str, digest: Digest, data: bytes = b"") -> None:
-        """Close an upload; the registry checks the digest."""
+    async def finish_upload(
+        self, location: str, digest: Digest, pieces: Pieces | None = None, *, count: int = 0
+    ) -> None:
+        """Close an upload, with its last bytes; the registry checks the digest."""
         joint = "&" if "?" in location else "?"
         url = f"{location}{joint}{urllib.parse.urlencode({'digest': digest})}"
-        headers = {"Content-Type": "application/octet-stream"}
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(count)}
         async with self._transport.request(
-            "PUT", "", scope=self._scope, url=url, headers=headers, data=data, accept=(201, 204)
+            "PUT",
+            "",
+            scope=self._scope,
+            url=url,
+            headers=headers,
+            data=pieces or b"",
+            accept=(201, 204),
+            tries=1 if pieces else None,
         ):
             return
 
@@ -190,6 +223,12 @@ class Repository:
             accept=(201, 202),
         ):
             return sha256_digest(raw)
+
+
+def _begins_at(response: ClientResponse, offset: int) -> bool:
+    """True for a part that is the one that was asked for (RFC 9110 14.4)."""
+    unit, _, span = response.headers.get("Content-Range", f"bytes {offset}-").partition(" ")
+    return response.status == 206 and unit == "bytes" and span.startswith(f"{offset}-")
 
 
 def _kind(raw: bytes, header: str) -> str:

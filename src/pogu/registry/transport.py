@@ -1,55 +1,64 @@
 """Edge: requests to one registry: tokens, retries, endpoints in turn. aiohttp's client.
 
-A broken connection, 5xx and 429 are tried again with growing pauses; 401 once, with a token.
+A broken connection, 5xx and 429 are tried again with growing pauses; 401 once, with a new token. A
+mirror that fails is left for the next one. Credentials go to the registry itself only, never to a
+mirror and never along a redirect to another host.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
-import ssl
+import urllib.parse
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from pogu import __version__
-from pogu.errors import EngineError, Forbidden, NotFound, Unauthorized, Unavailable
+from pogu.config import Config
+from pogu.errors import EngineError
+from pogu.linux.blocking import in_thread
 from pogu.registry.challenge import Challenge, parse_challenges
 from pogu.registry.credentials import Credentials
-from pogu.registry.endpoint import Endpoint
+from pogu.registry.endpoint import Endpoint, Trust
+from pogu.registry.exchange import Again, Body, Exchange
+from pogu.registry.failure import Cause, refusal, retry_after_s, unreachable
+from pogu.registry.tokens import Token, basic, fetch_token
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientResponse
 
-__all__ = ["Transport"]
+__all__ = ["Body", "Transport", "open_transport"]
 
 log = logging.getLogger(__name__)
 
-_TRIES = 5
 _FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 30.0
-_CONNECT_S = 10.0
-_SILENCE_S = 60.0
+_LONGEST_PAUSE_S = 15.0
+_LARGEST_REFUSAL = 1 << 20
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Token:
-    header: str
-    scope: str
-
-
-class _Again(Exception):
-    """A failure that may be gone the next time."""
-
-    def __init__(self, error: EngineError, pause_s: float | None = None) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.pause_s = pause_s
+@asynccontextmanager
+async def open_transport(
+    domain: str,
+    config: Config,
+    credentials: Credentials | None = None,
+    *,
+    mirrors: bool = True,
+    offline: bool = False,
+) -> AsyncIterator[Transport]:
+    """Give a transport to a registry. Raises: InvalidParameter for unusable certificates."""
+    trust = Trust(config)
+    where = await in_thread(trust.endpoints, domain, mirrors=mirrors)
+    async with Transport(
+        domain,
+        where,
+        credentials or Credentials(),
+        trust=trust,
+        tries=config.registry_tries,
+        silence_s=config.registry_timeout_s,
+        offline=offline,
+    ) as transport:
+        yield transport
 
 
 class Transport:
@@ -61,41 +70,44 @@ class Transport:
         endpoints: list[Endpoint],
         credentials: Credentials,
         *,
-        tries: int = _TRIES,
+        trust: Trust | None = None,
+        tries: int = 5,
         first_pause_s: float = _FIRST_PAUSE_S,
+        silence_s: float = 60,
+        offline: bool = False,
     ) -> None:
         self._domain = domain
         self._endpoints = endpoints
         self._credentials = credentials
+        self._exchange = Exchange(domain, trust or Trust(Config()), silence_s=silence_s)
         self._tries = tries
         self._first_pause_s = first_pause_s
-        self._tokens: dict[tuple[str, str], _Token] = {}
-        self._session: ClientSession | None = None
+        self._silence_s = silence_s
+        self._offline = offline
+        self._tokens: dict[tuple[str, str], Token] = {}
+        self._asking: dict[tuple[str, str], asyncio.Lock] = {}
         self._answered = False
         """Something answered once: what fails afterwards may work again."""
+        self.identity_token = ""
+        """What a token server gave in place of the password (`offline`)."""
 
     async def __aenter__(self) -> Transport:
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._exchange.close()
 
-    def _open(self) -> ClientSession:
-        if self._session is None:
-            import aiohttp
+    @property
+    def url(self) -> str:
+        """The base address of the registry itself."""
+        return self._endpoints[-1].url
 
-            timeout = aiohttp.ClientTimeout(
-                total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S
-            )
-            self._session = aiohttp.ClientSession(
-                timeout=timeout,
-                trust_env=True,
-                auto_decompress=False,
-                headers={"User-Agent": f"pogu/{__version__}"},
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-            )
-        return self._session
+    def leave_mirrors(self) -> bool:
+        """What a mirror sent is damaged: ask the registry itself. False when there are none."""
+        own = [one for one in self._endpoints if not one.is_mirror]
+        had = len(own) < len(self._endpoints)
+        self._endpoints = own
+        return had
 
     @asynccontextmanager
     async def request(
@@ -105,70 +117,119 @@ class Transport:
         *,
         scope: str,
         headers: Mapping[str, str] | None = None,
-        data: Any = None,
+        data: Body = None,
         accept: tuple[int, ...] = (200,),
         url: str | None = None,
+        tries: int | None = None,
     ) -> AsyncIterator[ClientResponse]:
         """Give the answer, whose status is one of `accept`, its body still unread.
 
-        `url` instead of a path goes to exactly there (an upload's location). `data` that is no
-        bytes cannot be sent twice: then only the first try counts.
+        `url` instead of a path goes to exactly there (an upload's location). `tries` bounds how
+        often (a chunk cannot just be sent again).
         Raises: NotFound, Unauthorized, Forbidden, Unavailable, in Docker's words.
         """
-        repeatable = data is None or isinstance(data, (bytes, bytearray, memoryview))
         pause_s = self._first_pause_s
-        for attempt in range(1, self._tries + 1):
+        most = tries or self._tries
+        for attempt in range(1, most + 1):
             try:
-                response = await self._once(method, path, scope, headers, data, accept, url)
-                break
-            except _Again as again:
-                if attempt == self._tries or not repeatable or not self._answered:
-                    raise again.error from again
-                wait_s = min(
-                    again.pause_s if again.pause_s is not None else pause_s, _LONGEST_PAUSE_S
+                response = await self._in_turn(
+                    method, path, scope, dict(headers or {}), data, accept, url
                 )
+                break
+            except Again as again:
+                wait_s = again.pause_s if again.pause_s is not None else pause_s
+                if attempt == most or wait_s > _LONGEST_PAUSE_S or not self._helps(again.cause):
+                    raise again.error from again
                 log.info("registry=%s again in %.1f s: %s", self._domain, wait_s, again.error)
                 await asyncio.sleep(wait_s)
-                pause_s *= 2
+                pause_s *= 3
         try:
             yield response
         finally:
             response.release()
 
-    async def _once(
+    def _helps(self, cause: Cause | None) -> bool:
+        """Whether the same request may have another outcome in a moment."""
+        return cause is None or cause is Cause.BROKEN or self._answered
+
+    async def _in_turn(
         self,
         method: str,
         path: str,
         scope: str,
-        headers: Mapping[str, str] | None,
-        data: Any,
+        headers: dict[str, str],
+        data: Body,
         accept: tuple[int, ...],
         url: str | None,
     ) -> ClientResponse:
+        """One round: each endpoint until one answers."""
         failure: EngineError | None = None
+        cause: Cause | None = None
         for endpoint in list(self._endpoints):
             target = url if url is not None else endpoint.url + path
             try:
                 response = await self._authorized(method, target, endpoint, scope, headers, data)
-            except _Again as again:
-                failure = again.error
+            except Again as again:
+                if not endpoint.is_mirror and again.cause is Cause.UNTRUSTED:
+                    raise again.error from again
+                failure, cause = again.error, again.cause
+                self._failed(endpoint, failure, drop=again.cause is not None)
                 continue  # the next endpoint: a mirror is down, or it speaks http only
-            if response.status in accept:
+            except EngineError as err:
                 if not endpoint.is_mirror:
-                    # This is the one that answers: the others need not be asked again.
-                    self._endpoints = [
-                        one for one in self._endpoints if one.is_mirror or one is endpoint
-                    ]
-                return response
-            error = await self._error(response, path)
-            if endpoint.is_mirror and response.status != 401:
-                failure = error
+                    raise
+                self._failed(endpoint, err, drop=True)
                 continue
-            if response.status in _RETRIED:
-                raise _Again(error, _retry_after(response))
-            raise error
+            if response.status in accept:
+                self._settle(endpoint)
+                return response
+            error, retry = await self._refused(response, path)
+            if endpoint.is_mirror:
+                self._failed(endpoint, error, drop=response.status in (401, 403))
+                continue
+            raise retry or error
         assert failure is not None
-        raise _Again(failure)
+        raise Again(failure, cause=cause)
+
+    def _failed(self, endpoint: Endpoint, error: EngineError, *, drop: bool) -> None:
+        if endpoint.is_mirror:
+            log.info("registry=%s mirror=%s failed: %s", self._domain, endpoint.url, error)
+            if drop:
+                self._endpoints = [one for one in self._endpoints if one is not endpoint]
+
+    def _settle(self, endpoint: Endpoint) -> None:
+        """This is the one that answers: https and http need not both be asked again."""
+        if not endpoint.is_mirror:
+            self._endpoints = [one for one in self._endpoints if one.is_mirror or one is endpoint]
+
+    async def _refused(
+        self, response: ClientResponse, path: str
+    ) -> tuple[EngineError, Again | None]:
+        """Read what the registry says no with, and whether another try may help."""
+        import aiohttp
+
+        try:
+            async with asyncio.timeout(self._silence_s):
+                raw = await response.content.read(_LARGEST_REFUSAL)
+        except (aiohttp.ClientError, TimeoutError):
+            raw = b""
+        finally:
+            response.release()
+        pause_s = retry_after_s(response.headers.get("Retry-After", ""))
+        challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
+        error = refusal(
+            response.status,
+            raw,
+            domain=self._domain,
+            path=path,
+            anonymous=self._credentials.is_anonymous,
+            insufficient=any("error" in one.parameters for one in challenges),
+            retry_after=pause_s,
+        )
+        again = Again(error, pause_s=pause_s) if response.status in _RETRIED else None
+        return error, again
+
+    # ---- who we are ----------------------------------------------------------------------
 
     async def _authorized(
         self,
@@ -176,157 +237,107 @@ class Transport:
         url: str,
         endpoint: Endpoint,
         scope: str,
-        headers: Mapping[str, str] | None,
-        data: Any,
+        headers: dict[str, str],
+        data: Body,
     ) -> ClientResponse:
+        """Send with the token there is; get one where it is asked for, once."""
         key = (endpoint.url, scope)
         token = self._tokens.get(key)
+        if token is not None and token.is_stale and token.challenge is not None:
+            token = await self._renew(key, token, [token.challenge], endpoint)
         response = await self._send(method, url, endpoint, headers, data, token)
-        if response.status != 401:
+        if response.status != 401 or not url.startswith(endpoint.url + "/"):
             return response
         challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
-        fresh = await self._answer(challenges, endpoint, scope)
+        try:
+            fresh = await self._renew(key, token, challenges, endpoint)
+        except BaseException:
+            response.release()
+            raise
         if fresh is None or (token is not None and fresh.header == token.header):
             return response
         response.release()
-        self._tokens[key] = fresh
         return await self._send(method, url, endpoint, headers, data, fresh)
+
+    async def _renew(
+        self,
+        key: tuple[str, str],
+        used: Token | None,
+        challenges: list[Challenge],
+        endpoint: Endpoint,
+    ) -> Token | None:
+        """Return a token other than `used`: what a neighbour fetched meanwhile, or a new one."""
+        async with self._asking.setdefault(key, asyncio.Lock()):
+            current = self._tokens.get(key)
+            if current is not None and current is not used and not current.is_stale:
+                return current
+            fresh = await self._answer(challenges, endpoint, key[1])
+            if fresh is not None:
+                self._tokens[key] = fresh
+                self.identity_token = fresh.identity_token or self.identity_token
+            return fresh
+
+    async def _answer(
+        self, challenges: list[Challenge], endpoint: Endpoint, scope: str
+    ) -> Token | None:
+        """Return what answers one of the challenges; None when nothing of ours does."""
+        own = Credentials() if endpoint.is_mirror else self._credentials
+        for challenge in challenges:
+            if challenge.scheme == "bearer" and challenge.parameters.get("realm"):
+                if own.registry_token:
+                    return Token(header=f"Bearer {own.registry_token}")
+                return await fetch_token(
+                    self._ask_token_server,
+                    challenge,
+                    own,
+                    scope,
+                    domain=self._domain,
+                    offline=self._offline,
+                )
+            if challenge.scheme == "basic" and own.username:
+                return Token(header=basic(own.username, own.password))
+        return None
+
+    async def _ask_token_server(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None
+    ) -> tuple[int, bytes]:
+        """Raises: Again when it does not answer, or is too busy to."""
+        import aiohttp
+
+        response = await self._exchange.send(method, url, headers, body)
+        try:
+            async with asyncio.timeout(self._silence_s):
+                raw = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as err:
+            raise Again(unreachable(method, url, err), cause=Cause.BROKEN) from err
+        finally:
+            response.release()
+        if response.status in _RETRIED:
+            pause_s = retry_after_s(response.headers.get("Retry-After", ""))
+            where = f"the token server of {self._domain}"
+            error = refusal(
+                response.status,
+                raw,
+                domain=where,
+                path=urllib.parse.urlsplit(url).path,
+                anonymous=self._credentials.is_anonymous,
+                retry_after=pause_s,
+            )
+            raise Again(error, pause_s=pause_s)
+        return response.status, raw
 
     async def _send(
         self,
         method: str,
         url: str,
         endpoint: Endpoint,
-        headers: Mapping[str, str] | None,
-        data: Any,
-        token: _Token | None,
+        headers: dict[str, str],
+        data: Body,
+        token: Token | None,
     ) -> ClientResponse:
-        import aiohttp
-
-        sent = dict(headers or {})
+        sent = dict(headers)
         if token is not None and url.startswith(endpoint.url + "/"):
             sent["Authorization"] = token.header
-        try:
-            response = await self._open().request(
-                method, url, headers=sent, data=data, ssl=endpoint.tls or True
-            )
-            self._answered = True
-            return response
-        except (aiohttp.ClientError, TimeoutError, ssl.SSLError, OSError) as err:
-            raise _Again(_unreachable(self._domain, err)) from err
-
-    async def _answer(
-        self, challenges: list[Challenge], endpoint: Endpoint, scope: str
-    ) -> _Token | None:
-        """Return what answers one of the challenges; None when nothing of ours does."""
-        own = self._credentials
-        for challenge in challenges:
-            if challenge.scheme == "bearer":
-                if own.registry_token:
-                    return _Token(header=f"Bearer {own.registry_token}", scope=scope)
-                return await self._fetch_token(challenge, endpoint, scope)
-            if challenge.scheme == "basic" and own.username:
-                return _Token(header=_basic(own), scope=scope)
-        return None
-
-    async def _fetch_token(
-        self, challenge: Challenge, endpoint: Endpoint, scope: str
-    ) -> _Token | None:
-        """The token server (distribution-spec, "Token Authentication")."""
-        import aiohttp
-
-        realm = challenge.parameters.get("realm", "")
-        if not realm.startswith(("https://", "http://")):
-            return None
-        query = {"service": challenge.parameters.get("service", "")}
-        wanted = challenge.parameters.get("scope") or scope
-        own = self._credentials
-        tls: ssl.SSLContext | bool = endpoint.tls if endpoint.tls is not None else True
-        try:
-            if own.identity_token:
-                form = {
-                    **query,
-                    "grant_type": "refresh_token",
-                    "refresh_token": own.identity_token,
-                    "client_id": "pogu",
-                    "scope": wanted,
-                }
-                response = await self._open().post(realm, data=form, ssl=tls)
-            else:
-                headers = {"Authorization": _basic(own)} if own.username else {}
-                asked = {**query, "scope": wanted}
-                if own.username:
-                    asked["account"] = own.username
-                response = await self._open().get(realm, params=asked, headers=headers, ssl=tls)
-            async with response:
-                raw = await response.read()
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as err:
-            raise _Again(_unreachable(realm, err)) from err
-        if status in (401, 403):
-            raise self._denied(own)
-        if status != 200:
-            raise _Again(Unavailable(f"token server of {self._domain} answered {status}"))
-        try:
-            body = msgspec.json.decode(raw, type=dict[str, Any])
-            token = str(body.get("token") or body["access_token"])
-        except (msgspec.MsgspecError, KeyError) as err:
-            raise Unavailable(f"the token server of {self._domain} sent no token") from err
-        return _Token(header=f"Bearer {token}", scope=scope)
-
-    def _denied(self, own: Credentials) -> Unauthorized:
-        if own.is_anonymous:
-            return Unauthorized(
-                "unauthorized: authentication required", hint=f"log in: pogu login {self._domain}"
-            )
-        return Unauthorized(
-            "unauthorized: incorrect username or password",
-            hint=f"log in again: pogu login {self._domain}",
-        )
-
-    async def _error(self, response: ClientResponse, path: str) -> EngineError:
-        """Read the registry's error (distribution-spec, "Error Codes")."""
-        raw = await response.read()
-        try:
-            first = msgspec.json.decode(raw, type=dict[str, Any])["errors"][0]
-            code = str(first.get("code", "")).lower().replace("_", " ")
-            words = f"{first.get('code', '').lower()}: {first.get('message', '')}".strip(": ")
-            words = str(first.get("message") or code) if code == "manifest unknown" else words
-        except (msgspec.MsgspecError, KeyError, IndexError, TypeError, AttributeError):
-            code, words = "", f"status {response.status} from {self._domain}"
-        login = f"log in: pogu login {self._domain}"
-        match response.status:
-            case 401:
-                anonymous = self._credentials.is_anonymous
-                text = "authentication required" if anonymous else "incorrect username or password"
-                return Unauthorized(f"unauthorized: {text}", hint=login)
-            case 403:
-                return Forbidden("denied: requested access to the resource is denied", hint=login)
-            case 404:
-                return NotFound(words if code else f"{path}: not found")
-            case 429:
-                return Unavailable(
-                    f"toomanyrequests: {words}",
-                    hint=f"the registry limits how often you may ask: wait, or {login}",
-                )
-        return Unavailable(f"{self._domain}: {words}", hint="the registry's own fault; try again")
-
-
-def _basic(own: Credentials) -> str:
-    pair = f"{own.username}:{own.password}".encode()
-    return "Basic " + base64.b64encode(pair).decode()
-
-
-def _retry_after(response: ClientResponse) -> float | None:
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else None
-
-
-def _unreachable(where: str, err: BaseException) -> Unavailable:
-    cause = getattr(err, "os_error", None) or err
-    reason = getattr(cause, "strerror", None) or str(cause) or type(err).__name__
-    return Unavailable(
-        f"failed to reach {where}: {reason}",
-        hint="is the name right, and the network up? `pogu image bootstrap debian:bookworm` makes"
-        " a base image without a registry",
-    )
+        response = await self._exchange.send(method, url, sent, data, endpoint)
+        self._answered = True
+        return response

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -32,13 +36,18 @@ def places(tmp_path: Path) -> Paths:
     return paths
 
 
-async def fetch(registry: CuttingRegistry, paths: Paths, *, tries: int = 5) -> Path:
+@asynccontextmanager
+async def a_repository(registry: CuttingRegistry, *, tries: int = 5) -> AsyncIterator[Repository]:
     endpoint = Endpoint(url=registry.url, domain="test", tls=None)
-    downloads = Downloads(paths, BlobStore(paths), first_pause_s=0.001)
     async with Transport(
         "test", [endpoint], Credentials(), tries=tries, first_pause_s=0.001
     ) as transport:
-        repository = Repository(transport, "repo")
+        yield Repository(transport, "repo")
+
+
+async def fetch(registry: CuttingRegistry, paths: Paths, *, tries: int = 5) -> Path:
+    downloads = Downloads(paths, BlobStore(paths), first_pause_s=0.001)
+    async with a_repository(registry, tries=tries) as repository:
         return await downloads.fetch(repository, DIGEST, len(BLOB), progress=quiet)
 
 
@@ -92,3 +101,76 @@ async def test_damaged_content_is_refused_and_thrown_away(tmp_path: Path) -> Non
             await fetch(registry, paths)
     assert list(paths.tmp.iterdir()) == []
     assert not BlobStore(paths).has(DIGEST)
+
+
+async def test_any_number_of_cuts_is_outlived_while_bytes_arrive(tmp_path: Path) -> None:
+    async with a_cutting_registry(BLOB, [Answer(cut_after=100_000)] * 12) as registry:
+        path = await fetch(registry, places(tmp_path))
+    assert path.read_bytes() == BLOB
+    assert registry.offsets == [100_000 * number for number in range(13)]
+
+
+async def test_a_registry_that_brings_nothing_more_is_given_up(tmp_path: Path) -> None:
+    paths = places(tmp_path)
+    answers = [Answer(cut_after=100_000)] + [Answer(cut_after=0)] * 99
+    async with a_cutting_registry(BLOB, answers) as registry:
+        with pytest.raises(Unavailable, match="of sha256:") as refused:
+            await fetch(registry, paths)
+    assert "pull again" in str(refused.value.hint)
+    assert next(paths.tmp.iterdir()).stat().st_size == 100_000
+
+
+async def test_a_damaged_part_of_an_earlier_run_is_fetched_anew(tmp_path: Path) -> None:
+    paths = places(tmp_path)
+    (paths.tmp / f"part-{DIGEST.removeprefix('sha256:')}").write_bytes(b"?" * 1000)
+    async with a_cutting_registry(BLOB, []) as registry:
+        path = await fetch(registry, paths)
+    assert path.read_bytes() == BLOB
+    assert registry.offsets == [1000, 0]
+
+
+async def test_two_who_want_the_same_blob_share_one_transfer(tmp_path: Path) -> None:
+    paths = places(tmp_path)
+    async with a_cutting_registry(BLOB, []) as registry, a_repository(registry) as repository:
+        downloads = Downloads(paths, BlobStore(paths))
+        await asyncio.gather(
+            *(downloads.fetch(repository, DIGEST, len(BLOB), progress=quiet) for _ in range(2))
+        )
+    assert registry.offsets == [0]
+
+
+async def test_one_who_leaves_does_not_end_it_for_the_other(tmp_path: Path) -> None:
+    paths = places(tmp_path)
+    begun = asyncio.Event()
+
+    async def slow(_current: int, _total: int) -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    async with a_cutting_registry(BLOB, []) as registry, a_repository(registry) as repository:
+        downloads = Downloads(paths, BlobStore(paths))
+        leaving = asyncio.create_task(downloads.fetch(repository, DIGEST, len(BLOB), progress=slow))
+        await begun.wait()
+        staying = asyncio.create_task(
+            downloads.fetch(repository, DIGEST, len(BLOB), progress=quiet)
+        )
+        await asyncio.sleep(0)
+        leaving.cancel()
+        path = await staying
+    assert path.read_bytes() == BLOB
+    assert registry.offsets[0] == 0
+    assert registry.offsets[1] > 0, "the other goes on where the first one stood"
+
+
+def test_old_parts_are_swept_and_those_in_use_stay(tmp_path: Path) -> None:
+    paths = places(tmp_path)
+    downloads = Downloads(paths, BlobStore(paths))
+    old, busy, young = (Digest("sha256:" + letter * 64) for letter in "abc")
+    for digest in (old, busy, young):
+        downloads.part(digest).write_bytes(b"part")
+    for digest in (old, busy):
+        os.utime(downloads.part(digest), (0, 0))
+    downloads.sweep(keep=frozenset([busy]))
+    assert not downloads.part(old).exists()
+    assert downloads.part(busy).exists()
+    assert downloads.part(young).exists()
