@@ -15,8 +15,7 @@ from pogu.oci.index import INDEXES, Platform, decode_index
 from pogu.oci.reference import Reference
 from pogu.registry.client import FetchedManifest, Repository
 from pogu.registry.credentials import Credentials, credentials_for
-from pogu.registry.endpoint import endpoints
-from pogu.registry.transport import Transport
+from pogu.registry.transport import open_transport
 
 __all__ = ["Access", "Remote"]
 
@@ -44,7 +43,8 @@ class Remote:
         if access.insecure:
             config = replace(config, registry_insecure=(*config.registry_insecure, domain))
         own = credentials_for(domain, access.credentials)
-        async with Transport(domain, endpoints(domain, config), own) as transport:
+        reads = "push" not in actions
+        async with open_transport(domain, config, own, mirrors=reads) as transport:
             yield Repository(transport, reference.path, actions=actions)
 
     async def manifest(self, reference: Reference, access: Access) -> FetchedManifest:
