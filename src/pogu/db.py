@@ -118,6 +118,22 @@ class Database:
                 if durable:
                     self._connection.execute("PRAGMA synchronous=NORMAL")
 
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Undo at the end all that is written inside the block. Not inside a transaction.
+
+        Everybody else waits meanwhile: what is in the block is quick.
+        """
+        with self._lock:
+            assert not self._depth, "a rehearsal stands by itself"
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                self._connection.execute("ROLLBACK")
+
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Return all rows of a SELECT."""
         with self._lock:

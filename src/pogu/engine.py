@@ -27,6 +27,7 @@ from pogu.runtime.oci_runtime import OciRuntime
 from pogu.runtime.probe import choose_runtime
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import LayerStore
+from pogu.upkeep.prune import Pruning
 from pogu.volumes import Volumes
 
 __all__ = ["Engine", "open_engine"]
@@ -53,6 +54,7 @@ class Engine:
     downloads: Downloads
     puller: Puller
     pusher: Pusher
+    pruning: Pruning
 
     @property
     def busy(self) -> bool:
@@ -97,7 +99,8 @@ async def open_engine(config: Config) -> Engine:
     provenance = Provenance(db)
     downloads = Downloads(config.paths, blobs, at_once=config.registry_transfers)
     indexes = Indexes(db, blobs, images, provenance)
-    images.after_collection(BlobCollection(images, layers, blobs, provenance, indexes).collect)
+    unused_blobs = BlobCollection(images, layers, blobs, provenance, indexes)
+    images.after_collection(unused_blobs.collect, unused_blobs.rehearse)
     puller = Puller(
         config=config,
         images=images,
@@ -167,4 +170,5 @@ async def open_engine(config: Config) -> Engine:
         downloads=downloads,
         puller=puller,
         pusher=pusher,
+        pruning=Pruning(containers=containers, volumes=volumes, images=images, builder=builder),
     )

@@ -1,4 +1,4 @@
-"""Edge: `POST /build` and `/build/prune`: the legacy builder's JSON lines, with ours beside.
+"""Edge: `POST /build`: the legacy builder's JSON lines, with ours beside.
 
 A step's lines are Docker's (`{"stream": "Step 1/3 : FROM busybox\\n"}`); the object `pogu` in them
 says the same in fields, for our own CLI.
@@ -12,8 +12,7 @@ from pathlib import Path
 from pogu.api.call import Call
 from pogu.api.http_server import StreamResponse
 from pogu.api.images import host_file
-from pogu.api.reply import json_reply
-from pogu.api.route import Route, finish
+from pogu.api.route import Route
 from pogu.api.stream import JsonLines
 from pogu.api.transfer import progress_line
 from pogu.api.upload import body_file
@@ -190,12 +189,6 @@ def _lines(event: BuildEvent) -> list[dict[str, object]]:
             return []
 
 
-async def prune(call: Call) -> StreamResponse:
-    freed = await finish(call.engine.builder.prune(all=call.flag("all")))
-    return json_reply({"CachesDeleted": [], "SpaceReclaimed": freed})
-
-
 ROUTES = [
     Route("POST", "/build", build),
-    Route("POST", "/build/prune", prune),
 ]

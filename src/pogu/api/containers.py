@@ -189,31 +189,9 @@ async def top(call: Call) -> StreamResponse:
     return json_reply({"Titles": titles, "Processes": rows})
 
 
-async def prune(call: Call) -> StreamResponse:
-    """Remove stopped containers; with filters those that they leave."""
-    filters = call.filters("until", "label", "label!")
-    if any(filters.values()):
-        removed, freed = await finish(_prune_some(call, filters))
-    else:
-        removed, freed = await finish(call.engine.containers.prune())
-    return json_reply({"ContainersDeleted": removed, "SpaceReclaimed": freed})
-
-
-async def _prune_some(call: Call, filters: dict[str, list[str]]) -> tuple[list[str], int]:
-    removed, freed = [], 0
-    for container in call.engine.containers.all():
-        if container_filter.prunable(container, filters):
-            size, _ = await in_thread(call.engine.containers.size, container)
-            await call.engine.containers.remove(container.id)
-            removed.append(container.id)
-            freed += size
-    return removed, freed
-
-
 ROUTES = [
     Route("GET", "/containers/json", list_containers),
     Route("POST", "/containers/create", create),
-    Route("POST", "/containers/prune", prune),
     Route("GET", "/containers/{name}/json", inspect),
     Route("GET", "/containers/{name}/top", top),
     Route("POST", "/containers/{name}/start", start),

@@ -1,4 +1,4 @@
-"""Edge: `/images`: list, inspect, history, tag, remove, prune, import."""
+"""Edge: `/images`: list, inspect, history, tag, remove, import."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pogu.images.image import Image, Removed
 from pogu.model.container import ContainerConfig
 from pogu.oci.reference import Reference, parse_reference
 
-__all__ = ["ROUTES", "host_file"]
+__all__ = ["ROUTES", "host_file", "image_fits", "removed_lines"]
 
 _FILTERS = ("dangling", "label", "label!", "before", "since", "until", "reference")
 
@@ -42,12 +42,12 @@ async def list_images(call: Call) -> StreamResponse:
             continue
         if dangling and store.is_dangling(image) != (dangling[0].lower() in ("1", "true")):
             continue
-        if _fits(call, image, filters):
+        if image_fits(call, image, filters):
             answer.append(image_view.summary(image, containers=used.count(image.id)))
     return json_reply(answer)
 
 
-def _fits(call: Call, image: Image, filters: dict[str, list[str]]) -> bool:
+def image_fits(call: Call, image: Image, filters: dict[str, list[str]]) -> bool:
     labels = image.config.config.labels or {}
     if not all(label_matches(value, labels) for value in filters.get("label", ())):
         return False
@@ -102,7 +102,7 @@ def reference_of(repository: str, tag: str) -> Reference:
     return parse_reference(f"{repository}{'@' if ':' in tag else ':'}{tag}")
 
 
-def _removed(lines: Iterable[Removed]) -> list[dict[str, str]]:
+def removed_lines(lines: Iterable[Removed]) -> list[dict[str, str]]:
     return [
         {"Untagged": line.untagged} if line.untagged else {"Deleted": str(line.deleted)}
         for line in lines
@@ -115,18 +115,7 @@ async def remove(call: Call) -> StreamResponse:
             call.name, force=call.flag("force"), prune=not call.flag("noprune")
         )
     )
-    return json_reply(_removed(lines))
-
-
-async def prune(call: Call) -> StreamResponse:
-    filters = call.filters("dangling", "until", "label", "label!")
-    dangling = filters.pop("dangling", ["true"])[0].lower() not in ("0", "false")
-    lines, freed = await finish(
-        call.engine.images.prune(
-            dangling_only=dangling, matches=lambda image: _fits(call, image, filters)
-        )
-    )
-    return json_reply({"ImagesDeleted": _removed(lines) or None, "SpaceReclaimed": freed})
+    return json_reply(removed_lines(lines))
 
 
 async def create(call: Call) -> StreamResponse:
@@ -202,7 +191,6 @@ def _changed_config(changes: list[str]) -> ContainerConfig:
 ROUTES = [
     Route("GET", "/images/json", list_images),
     Route("POST", "/images/create", create),
-    Route("POST", "/images/prune", prune),
     Route("GET", "/images/{name}/json", inspect),
     Route("GET", "/images/{name}/history", history),
     Route("POST", "/images/{name}/tag", tag),

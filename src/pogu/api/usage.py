@@ -1,4 +1,5 @@
-"""Edge: `/system/df`: what takes the space; `type` limits what is measured.
+"""Edge: `/system/df`: what takes the space; `type` limits what is measured, `storage=1` (ours)
+adds what the storage root holds.
 
 A layer counts once: where several images have it it is shared, and a step of the build cache whose
 layer an image has costs nothing of its own.
@@ -14,9 +15,11 @@ from pogu.api.call import Call
 from pogu.api.http_server import StreamResponse
 from pogu.api.reply import json_reply
 from pogu.api.route import Route
+from pogu.containers.model import volume_users
 from pogu.images.image import rfc3339
 from pogu.linux.blocking import in_thread
 from pogu.oci.digest import ChainId
+from pogu.upkeep.usage import storage_usage
 
 __all__ = ["ROUTES"]
 
@@ -51,7 +54,7 @@ async def _containers(call: Call) -> list[Json]:
 
 
 async def _volumes(call: Call) -> list[Json]:
-    users = volume_view.users(call.engine.containers.all())
+    users = volume_users(call.engine.containers.all())
     return [
         await in_thread(volume_view.measured, volume, len(users.get(volume.name, ())))
         for volume in call.engine.volumes.all()
@@ -61,13 +64,15 @@ async def _volumes(call: Call) -> list[Json]:
 async def _build_cache(call: Call, users: Counter[ChainId]) -> list[Json]:
     answer: list[Json] = []
     counted: set[ChainId] = set()
-    for entry in await in_thread(call.engine.builder.cache_entries):
-        if entry.top_layer in counted or not call.engine.layers.has(entry.top_layer):
+    for entry in await in_thread(call.engine.builder.cache_records):
+        if entry.empty or entry.top_layer is None or entry.top_layer in counted:
+            continue
+        if not call.engine.layers.has(entry.top_layer):
             continue
         counted.add(entry.top_layer)
         answer.append(
             {
-                "ID": entry.key[:25],
+                "ID": entry.short_key,
                 "Type": "regular",
                 "Description": entry.text,
                 "InUse": False,
@@ -79,6 +84,21 @@ async def _build_cache(call: Call, users: Counter[ChainId]) -> list[Json]:
             }
         )
     return answer
+
+
+async def _storage(call: Call, users: Counter[ChainId]) -> Json:
+    """What lies in the storage root, in bytes on disk; the rows add up to what du says."""
+    paths = call.engine.config.paths
+    in_images = {call.engine.layers.get(one).short_id for one in users}
+    rows = await in_thread(storage_usage, paths, in_images=in_images)
+    return {
+        "Root": str(paths.root),
+        "Size": sum(row.disk_bytes for row in rows),
+        "Rows": [
+            {"Kind": row.kind, "Count": row.count, "Size": row.disk_bytes, "Path": row.path}
+            for row in rows
+        ],
+    }
 
 
 async def disk_usage(call: Call) -> StreamResponse:
@@ -94,6 +114,8 @@ async def disk_usage(call: Call) -> StreamResponse:
         answer["Volumes"] = await _volumes(call)
     if not wanted or "build-cache" in wanted:
         answer["BuildCache"] = await _build_cache(call, users)
+    if call.flag("storage"):
+        answer["Storage"] = await _storage(call, users)
     return json_reply(answer)
 
 

@@ -10,6 +10,7 @@ from pogu.api.event_view import label_matches
 from pogu.api.http_server import StreamResponse
 from pogu.api.reply import empty, json_reply
 from pogu.api.route import Route
+from pogu.containers.model import volume_users
 from pogu.errors import Conflict, InvalidParameter
 from pogu.linux.blocking import in_thread
 from pogu.volumes import Volume
@@ -19,7 +20,7 @@ __all__ = ["ROUTES"]
 
 async def list_volumes(call: Call) -> StreamResponse:
     filters = call.filters("dangling", "driver", "label", "name")
-    used = volume_view.users(call.engine.containers.all())
+    used = volume_users(call.engine.containers.all())
     chosen = [volume for volume in call.engine.volumes.all() if _fits(volume, filters, used)]
     return json_reply(
         {"Volumes": [volume_view.summary(volume) for volume in chosen], "Warnings": None}
@@ -69,7 +70,7 @@ async def inspect(call: Call) -> StreamResponse:
 
 
 async def remove(call: Call) -> StreamResponse:
-    users = volume_view.users(call.engine.containers.all()).get(call.name)
+    users = volume_users(call.engine.containers.all()).get(call.name)
     if users:
         raise Conflict(
             f"remove {call.name}: volume is in use - [{', '.join(users)}]",
@@ -79,29 +80,8 @@ async def remove(call: Call) -> StreamResponse:
     return empty()
 
 
-async def prune(call: Call) -> StreamResponse:
-    """Remove unused anonymous volumes; with the filter all=true named ones too."""
-    filters = call.filters("all", "label", "label!")
-    everything = call.version < (1, 42) or "true" in filters.get("all", ())
-    used = volume_view.users(call.engine.containers.all())
-    removed, freed = [], 0
-    for volume in call.engine.volumes.all():
-        labels = dict(volume.labels)
-        if volume.name in used or not (volume.anonymous or everything):
-            continue
-        if not all(label_matches(label, labels) for label in filters.get("label", ())):
-            continue
-        if any(label_matches(label, labels) for label in filters.get("label!", ())):
-            continue
-        freed += await in_thread(volume_view.size_bytes, volume)
-        await in_thread(call.engine.volumes.remove, volume.name)
-        removed.append(volume.name)
-    return json_reply({"VolumesDeleted": removed, "SpaceReclaimed": freed})
-
-
 ROUTES = [
     Route("POST", "/volumes/create", create),
-    Route("POST", "/volumes/prune", prune),
     Route("GET", "/volumes", list_volumes),
     Route("GET", "/volumes/{name}", inspect),
     Route("DELETE", "/volumes/{name}", remove),

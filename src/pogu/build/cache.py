@@ -73,10 +73,17 @@ class CacheEntry:
     """One record as `system df` lists it."""
 
     key: str
-    top_layer: ChainId
+    top_layer: ChainId | None
     created: str
     used_ns: int
     text: str
+    empty: bool = False
+    """The step changed only the config: `top_layer` is that of the step before it."""
+
+    @property
+    def short_key(self) -> str:
+        """What people are shown."""
+        return self.key[:25]
 
 
 class BuildCache:
@@ -124,8 +131,8 @@ class BuildCache:
     def records(self) -> list[CacheEntry]:
         """Every record, last used first; without what went in."""
         rows = self._db.query(
-            "SELECT key, top_layer, created, used, inputs FROM build_cache"
-            " WHERE top_layer IS NOT NULL AND empty = 0 ORDER BY used DESC"
+            "SELECT key, top_layer, created, used, inputs, empty FROM build_cache"
+            " ORDER BY used DESC"
         )
         decoder = msgspec.msgpack.Decoder(StepInputs)
         return [
@@ -135,17 +142,15 @@ class BuildCache:
                 created=row["created"],
                 used_ns=row["used"],
                 text=decoder.decode(zlib.decompress(row["inputs"])).text.partition("\n")[0],
+                empty=bool(row["empty"]),
             )
             for row in rows
         ]
 
-    def forget(self, key: str) -> None:
+    def forget(self, *keys: str) -> None:
+        """Idempotent."""
         with self._db.transaction() as tx:
-            tx.execute("DELETE FROM build_cache WHERE key = ?", (key,))
-
-    def clear(self) -> None:
-        with self._db.transaction() as tx:
-            tx.execute("DELETE FROM build_cache")
+            tx.executemany("DELETE FROM build_cache WHERE key = ?", [(key,) for key in keys])
 
     def layers(self) -> set[ChainId]:
         """Every layer that a record names."""

@@ -211,13 +211,13 @@ class Builder:
             await emit(Tagged(reference=tag.with_default_tag().familiar))
         return image
 
-    def cache_entries(self) -> list[CacheEntry]:
+    def cache_records(self) -> list[CacheEntry]:
         """The steps whose results are kept. Slow where there are many."""
         return self._cache.records()
 
-    async def prune(self, *, all: bool = False) -> int:
-        """Drop the build cache; return the bytes freed."""
-        self._cache.clear()
+    async def forget(self, keys: Sequence[str]) -> int:
+        """Drop these records of the build cache; return the bytes freed. Idempotent."""
+        self._cache.forget(*keys)
         return await self._images.collect_layers()
 
 

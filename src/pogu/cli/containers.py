@@ -7,6 +7,7 @@ from pogu.cli.failure import ApiError, CliError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.http import quote
 from pogu.cli.listing import filters, join_address, natural, print_lines
+from pogu.cli.prune import DRY_RUN, prune
 from pogu.cli.table import print_table
 
 TYPE_CHECKING = False
@@ -150,14 +151,16 @@ def _top(context: Context, values: Values) -> int:
 
 
 def _prune(context: Context, values: Values) -> int:
-    from pogu.cli.prune import agreed, report
-
     wanted = filters(values.texts("filter"), flag="--filter")
-    if not agreed(context, values, "This will remove all stopped containers."):
-        return 0
-    answer = context.post("/containers/prune", {"filters": wanted})
-    assert isinstance(answer, dict)
-    return report(context, "Deleted Containers:", answer["ContainersDeleted"] or [], answer)
+    return prune(
+        context,
+        values,
+        "/containers/prune",
+        {"filters": wanted},
+        warning="This will remove all stopped containers.",
+        what="Containers",
+        key="ContainersDeleted",
+    )
 
 
 _TIMING = [
@@ -236,6 +239,7 @@ COMMANDS = {
         "Remove all stopped containers",
         _prune,
         [
+            DRY_RUN,
             Flag("--filter", "list", "Only what fits, like until=24h or label=key=value"),
             Flag("-f, --force", "bool", "Do not ask"),
         ],

@@ -43,10 +43,11 @@ _CACHE_HEADERS = ["CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USA
 def disk_usage(context: Context, values: Values) -> int:
     """Print the summary, or with `-v` everything it is made of."""
     template = values.text("format")
-    found = context.get("/system/df")
+    found = context.get("/system/df", {"storage": template in ("", "table") or None})
     assert isinstance(found, dict)
     if values.flag("verbose"):
         _print_verbose(context, found, template)
+        _print_storage(context, found)
         return 0
     print_rows(
         context,
@@ -55,7 +56,21 @@ def disk_usage(context: Context, values: Values) -> int:
         columns=tuple(_HEADERS),
         template=template,
     )
+    _print_storage(context, found)
     return 0
+
+
+def _print_storage(context: Context, found: Json) -> None:
+    """Print what the storage root holds, as `du` counts it; the docker CLI has no such table."""
+    storage = found.get("Storage")
+    if not storage:
+        return
+    rows = [
+        [row["Kind"], str(row["Count"]), human_size(row["Size"], digits=4), row["Path"]]
+        for row in storage["Rows"]
+    ]
+    rows.append(["Total", "", human_size(storage["Size"], digits=4), storage["Root"]])
+    context.out("\n" + print_table(["ON DISK", "COUNT", "SIZE", "PLACE"], rows).rstrip("\n"))
 
 
 def summary_rows(found: Json) -> list[dict[str, object]]:

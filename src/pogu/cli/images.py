@@ -19,6 +19,7 @@ from pogu.cli.listing import (
     print_rows,
     short_id,
 )
+from pogu.cli.prune import DRY_RUN, image_lines, print_plan, prune
 from pogu.cli.table import human_size
 
 TYPE_CHECKING = False
@@ -137,6 +138,8 @@ def _rmi(context: Context, values: Values) -> int:
         "force": values.flag("force") or None,
         "noprune": values.flag("no-prune") or None,
     }
+    if values.flag("dry-run"):
+        return _rmi_plan(context, values, parameters)
     code = 0
     for name in values.args:
         try:
@@ -151,6 +154,21 @@ def _rmi(context: Context, values: Values) -> int:
             deleted = line.get("Deleted")
             context.out(f"Deleted: {deleted}" if deleted else f"Untagged: {line['Untagged']}")
     return code
+
+
+def _rmi_plan(context: Context, values: Values, parameters: dict[str, object]) -> int:
+    """Print what removing all these would do; a name that would be refused is said, code 1."""
+    outcomes = context.get("/pogu/rmi", {**parameters, "name": values.args})
+    assert isinstance(outcomes, list)
+    code = 0
+    for one in outcomes:
+        said = one["Error"]
+        if said:
+            show_error(ApiError(409, said["docker_message"], said.get("hint") or ""))
+            code = 1
+    lines = [line for one in outcomes for line in image_lines(one["Removed"])]
+    freed = sum(one["SpaceReclaimed"] for one in outcomes)
+    return print_plan(context, [("Images", lines)], {"SpaceReclaimed": freed}) or code
 
 
 def _tag(context: Context, values: Values) -> int:
@@ -194,23 +212,20 @@ def history_row(entry: Json, *, full: bool, human: bool) -> dict[str, object]:
 
 
 def _prune(context: Context, values: Values) -> int:
-    from pogu.cli.prune import agreed, report
-
     everything = values.flag("all")
     wanted = [*values.texts("filter"), f"dangling={'false' if everything else 'true'}"]
-    chosen = filters(wanted, flag="--filter")
     what = "all dangling images."
     if everything:
         what = "all images without at least one container associated to them."
-    if not agreed(context, values, f"This will remove {what}"):
-        return 0
-    answer = context.post("/images/prune", {"filters": chosen})
-    assert isinstance(answer, dict)
-    lines = [
-        f"untagged: {one['Untagged']}" if one.get("Untagged") else f"deleted: {one['Deleted']}"
-        for one in answer["ImagesDeleted"] or ()
-    ]
-    return report(context, "Deleted Images:", lines, answer)
+    return prune(
+        context,
+        values,
+        "/images/prune",
+        {"filters": filters(wanted, flag="--filter")},
+        warning=f"This will remove {what}",
+        what="Images",
+        key="ImagesDeleted",
+    )
 
 
 COMMANDS = {
@@ -235,6 +250,7 @@ COMMANDS = {
         "Remove one or more images",
         _rmi,
         [
+            DRY_RUN,
             Flag("-f, --force", "bool", "Remove although it has several names or is used"),
             Flag("--no-prune", "bool", "Keep untagged parents"),
         ],
@@ -268,6 +284,7 @@ COMMANDS = {
         "Remove unused images",
         _prune,
         [
+            DRY_RUN,
             Flag("-a, --all", "bool", "Remove all unused images, not just dangling ones"),
             Flag("--filter", "list", "Only what fits, like until=24h or label=key=value"),
             Flag("-f, --force", "bool", "Do not ask"),

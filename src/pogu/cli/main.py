@@ -102,8 +102,11 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
         "Manage volumes",
         dict.fromkeys(("create", "ls", "inspect", "rm", "prune"), "volumes"),
     ),
-    "network": ("Manage networks", dict.fromkeys(("ls", "inspect"), "networks")),
-    "system": ("Manage Pogu", {"info": "system", "df": "system", "events": "events"}),
+    "network": ("Manage networks", dict.fromkeys(("ls", "inspect", "prune"), "networks")),
+    "system": (
+        "Manage Pogu",
+        {"info": "system", "df": "system", "events": "events", "prune": "system_prune"},
+    ),
     "builder": ("Manage the build cache", {"prune": "builder", "build": "build"}),
     "engine": ("The engine process", dict.fromkeys(("run", "status", "stop"), "engine")),
 }
@@ -126,8 +129,7 @@ _ABSENT = frozenset((
 ))
 # fmt: on
 _ABSENT_IN = {
-    "network": {"connect", "create", "disconnect", "prune", "rm"},
-    "system": {"prune"},
+    "network": {"connect", "create", "disconnect", "rm"},
     "volume": {"update"},
 }
 _INSTEAD = {

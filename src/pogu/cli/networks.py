@@ -17,6 +17,7 @@ from pogu.cli.listing import (
     print_rows,
     short_id,
 )
+from pogu.cli.prune import DRY_RUN, prune
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +52,18 @@ def _ls(context: Context, values: Values) -> int:
     columns = ("ID", "Name", "Driver", "Scope")
     print_rows(context, rows, headers=HEADERS, columns=columns, template=template)
     return 0
+
+
+def _prune(context: Context, values: Values) -> int:
+    return prune(
+        context,
+        values,
+        "/networks/prune",
+        {"filters": filters(values.texts("filter"), flag="--filter")},
+        warning="This will remove all custom networks not used by at least one container.",
+        what="Networks",
+        key="NetworksDeleted",
+    )
 
 
 def network_row(network: Json, *, full: bool) -> dict[str, object]:
@@ -103,5 +116,17 @@ COMMANDS = {
         of_kind("network"),
         [INSPECT_FORMAT, Flag("-v, --verbose", "bool", "Nothing more to say: no swarm")],
         least=1,
+    ),
+    "network prune": Command(
+        "network prune",
+        "[OPTIONS]",
+        "Remove all unused networks",
+        _prune,
+        [
+            DRY_RUN,
+            Flag("--filter", "list", "Only what fits, like until=24h or label=key=value"),
+            Flag("-f, --force", "bool", "Do not ask"),
+        ],
+        most=0,
     ),
 }

@@ -18,6 +18,7 @@ from pogu.cli.listing import (
     print_lines,
     print_rows,
 )
+from pogu.cli.prune import DRY_RUN, prune
 from pogu.cli.table import human_size
 
 TYPE_CHECKING = False
@@ -100,19 +101,20 @@ def _rm(context: Context, values: Values) -> int:
 
 
 def _prune(context: Context, values: Values) -> int:
-    from pogu.cli.prune import agreed, report
-
     wanted, everything = values.texts("filter"), values.flag("all")
     if everything and any(text.startswith("all=") for text in wanted):
         raise CliError("conflicting options: cannot specify both --all and --filter all=1")
     chosen = filters([*wanted, *(["all=true"] if everything else [])], flag="--filter")
-    kind = "" if everything else "anonymous "
-    what = f"{kind}local volumes not used by at least one container."
-    if not agreed(context, values, f"This will remove {'all ' if everything else ''}{what}"):
-        return 0
-    answer = context.post("/volumes/prune", {"filters": chosen})
-    assert isinstance(answer, dict)
-    return report(context, "Deleted Volumes:", answer["VolumesDeleted"] or [], answer)
+    kind = "all " if everything else "anonymous "
+    return prune(
+        context,
+        values,
+        "/volumes/prune",
+        {"filters": chosen},
+        warning=f"This will remove {kind}local volumes not used by at least one container.",
+        what="Volumes",
+        key="VolumesDeleted",
+    )
 
 
 COMMANDS = {
@@ -159,6 +161,7 @@ COMMANDS = {
         "Remove unused local volumes",
         _prune,
         [
+            DRY_RUN,
             Flag("-a, --all", "bool", "Named volumes too, not just anonymous ones"),
             Flag("--filter", "list", "Only what fits, like label=key=value"),
             Flag("-f, --force", "bool", "Do not ask"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,7 @@ __all__ = [
     "MountPoint",
     "Status",
     "parse_time_ns",
+    "volume_users",
 ]
 
 
@@ -106,6 +108,16 @@ class Container:
     @property
     def id(self) -> str:
         return self.record.id
+
+
+def volume_users(containers: Iterable[Container]) -> dict[str, list[str]]:
+    """Return the IDs of the containers that use each volume, by the volume's name."""
+    found: dict[str, list[str]] = {}
+    for container in containers:
+        for mount in container.record.mounts:
+            if mount.type == "volume":
+                found.setdefault(mount.name, []).append(container.id)
+    return found
 
 
 def parse_time_ns(text: str) -> int:

@@ -16,9 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
 from pogu.config import Config
 from pogu.containers.creation import Creator
@@ -33,10 +31,11 @@ from pogu.containers.rows import Rows
 from pogu.containers.stats import Sample, StatsSampler
 from pogu.containers.validate import check_name
 from pogu.db import Database
-from pogu.errors import Conflict, InvalidParameter, NotModified
+from pogu.errors import Conflict, InvalidParameter, NotFound, NotModified
 from pogu.events import EventBus
 from pogu.images.image import Image
 from pogu.images.store import ImageStore
+from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup import detect
 from pogu.model.container import CreateRequest
 from pogu.network.service import Networks
@@ -45,6 +44,7 @@ from pogu.runtime.conmon import AttachStream, Conmon
 from pogu.runtime.logfile import LogRecord, read_log, rotate_if_larger
 from pogu.runtime.oci_runtime import OciRuntime
 from pogu.storage.layers import LayerStore
+from pogu.storage.tree import tree_bytes
 from pogu.volumes import Volumes
 
 __all__ = ["Containers", "ExitStatus"]
@@ -261,16 +261,27 @@ class Containers:
         self._lifecycle.change(entry, stopped_by_user=True)
         await self._lifecycle.kill_whole(entry)
 
-    async def prune(self) -> tuple[list[str], int]:
-        """Remove stopped containers; return their IDs and the bytes freed."""
-        removed, freed = [], 0
+    def prunable(self, matches: Callable[[Container], bool] | None = None) -> list[Container]:
+        """What does not run, nobody is busy with, and `matches` accepts."""
         idle = (Status.CREATED, Status.EXITED, Status.DEAD)
-        for entry in list(self._registry):
-            if entry.state.status in idle and not entry.lock.locked():
-                freed += _tree_bytes(self._launcher.directory(entry.id) / "upper")
-                await self.remove(entry.id)
-                removed.append(entry.id)
-        return removed, freed
+        found = [
+            self._snapshot(entry)
+            for entry in self._registry
+            if entry.state.status in idle and not entry.lock.locked()
+        ]
+        return [one for one in found if matches is None or matches(one)]
+
+    async def prune(
+        self, matches: Callable[[Container], bool] | None = None
+    ) -> list[tuple[str, int]]:
+        """Remove what is `prunable`; return IDs and the bytes of their writable layers."""
+        removed = []
+        for container in self.prunable(matches):
+            size = await in_thread(self.own_bytes, container)
+            with contextlib.suppress(NotFound, Conflict):  # gone, or started, meanwhile
+                await self.remove(container.id)
+                removed.append((container.id, size))
+        return removed
 
     def wait(self, name: str, condition: str = "not-running") -> Awaitable[ExitStatus]:
         """Subscribe now (before this returns) and give an awaitable of the exit.
@@ -369,9 +380,13 @@ class Containers:
 
     def size(self, container: Container) -> tuple[int, int]:
         """Bytes in the writable layer, and with the image below it. Slow."""
-        own = _tree_bytes(self._launcher.directory(container.id) / "upper")
+        own = self.own_bytes(container)
         below = self._layers.chain(container.record.top_layer)
         return own, own + sum(layer.size_bytes for layer in below)
+
+    def own_bytes(self, container: Container) -> int:
+        """Bytes in the writable layer. Slow."""
+        return tree_bytes(self._launcher.directory(container.id) / "upper")
 
     async def top(
         self, name: str, ps_args: Sequence[str] = ()
@@ -424,16 +439,3 @@ async def _of_streams(
     async for record in records:
         if record.stream in wanted:
             yield record
-
-
-def _tree_bytes(root: Path) -> int:
-    """The sum of the sizes of regular files; hard links count once."""
-    total, seen = 0, set()
-    for directory, _, files in os.walk(root):
-        for name in files:
-            with contextlib.suppress(FileNotFoundError):
-                info = os.lstat(os.path.join(directory, name))
-                if info.st_ino not in seen:
-                    seen.add(info.st_ino)
-                    total += info.st_size
-    return total

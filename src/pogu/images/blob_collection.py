@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pogu.images.indexes import Indexes
+from collections.abc import Iterable, Sequence
+
+from pogu.images.image import Image
+from pogu.images.indexes import Indexes, blobs_below
 from pogu.images.provenance import Provenance
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
-from pogu.oci.digest import Digest
+from pogu.oci.digest import DiffId, Digest
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import LayerStore
 
@@ -30,15 +33,30 @@ class BlobCollection:
         self._provenance = provenance
         self._indexes = indexes
 
-    async def collect(self) -> None:
-        """The rows go first: a kill in between leaves files, which the next time finds."""
+    async def collect(self) -> int:
+        """The rows go first: a kill in between leaves files, which the next time finds.
+
+        Return the bytes freed.
+        """
         needed = await self._indexes.forget_unused()
         layers = {layer.diff_id for layer in self._layers.all()}
         images = {image.id for image in self._images.all()}
         kept = self._provenance.forget_blobs(layers, images, needed)
-        await in_thread(self._remove, kept)
+        return await in_thread(self._remove, kept)
 
-    def _remove(self, kept: set[Digest]) -> None:
-        for digest in self._blobs.all():
-            if digest not in kept:
-                self._blobs.remove(digest)
+    def rehearse(self, layers: set[DiffId], images: Sequence[Image]) -> set[Digest]:
+        """Return what `collect` would remove were these all that there is. In a rehearsal only."""
+        kept, whole = self._indexes.forget_rows(images)
+        needed = kept | blobs_below(self._blobs, whole)
+        ids = {image.id for image in images}
+        return set(self._unneeded(self._provenance.forget_blobs(layers, ids, needed)))
+
+    def _unneeded(self, kept: set[Digest]) -> Iterable[Digest]:
+        return (digest for digest in self._blobs.all() if digest not in kept)
+
+    def _remove(self, kept: set[Digest]) -> int:
+        freed = 0
+        for digest in self._unneeded(kept):
+            freed += self._blobs.size_bytes(digest)
+            self._blobs.remove(digest)
+        return freed

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 
@@ -102,6 +103,12 @@ class ImageIndex:
             tags=(),
             repo_digests=(),
         )
+
+    def copy(self) -> ImageIndex:
+        """Return one with a memory of its own on the same rows; for use in a rehearsal."""
+        twin = copy(self)
+        twin._images, twin._names = dict(self._images), dict(self._names)
+        return twin
 
     # ---- reading ------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ of its images. Of a named index every blob that is here stays too, so that it ca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -24,7 +25,7 @@ from pogu.oci.index import Platform, decode_index
 from pogu.oci.reference import Reference
 from pogu.storage.blobs import BlobStore
 
-__all__ = ["Indexes", "StoredIndex"]
+__all__ = ["Indexes", "StoredIndex", "blobs_below"]
 
 _MIGRATIONS = [
     """
@@ -148,23 +149,29 @@ class Indexes:
 
     async def forget_unused(self) -> set[Digest]:
         """Drop the indexes that nothing names any more; return every blob the others need."""
-        named = {name.digest for image in self._images.all() for name in image.repo_digests}
+        kept, whole = self.forget_rows(self._images.all())
+        return kept | await in_thread(blobs_below, self._blobs, whole)
+
+    def forget_rows(self, images: Sequence[Image]) -> tuple[set[Digest], set[Digest]]:
+        """Drop the rows that would be unused were these all images; return the indexes that stay,
+        and those of them of which every blob stays."""
+        named = {name.digest for image in images for name in image.repo_digests}
         for row in self._db.query("SELECT reference, digest FROM index_names"):
-            if not self._is_named(row["reference"], Digest(row["digest"])):
+            if not self._is_named(row["reference"], Digest(row["digest"]), images):
                 self._execute("DELETE FROM index_names WHERE reference = ?", row["reference"])
         whole = {Digest(row["digest"]) for row in self._db.query("SELECT digest FROM index_names")}
         for row in self._db.query("SELECT digest FROM indexes"):
             if row["digest"] not in named | whole:
                 self._execute("DELETE FROM indexes WHERE digest = ?", row["digest"])
         kept = {Digest(row["digest"]) for row in self._db.query("SELECT digest FROM indexes")}
-        return kept | await in_thread(blobs_below, self._blobs, whole)
+        return kept, whole
 
     def _execute(self, sql: str, value: str) -> None:
         with self._db.transaction() as tx:
             tx.execute(sql, (value,))
 
-    def _is_named(self, reference: str, digest: Digest) -> bool:
-        image = next((one for one in self._images.all() if reference in map(str, one.tags)), None)
+    def _is_named(self, reference: str, digest: Digest, images: Sequence[Image]) -> bool:
+        image = next((one for one in images if reference in map(str, one.tags)), None)
         found = self._read(digest, None)
         return image is not None and found is not None and image.id in self._images_of(found)
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 
 from pogu.errors import Conflict
 from pogu.events import EventBus
+from pogu.images.finding import find_image
 from pogu.images.image import Image, Removed, short_id
 from pogu.images.index import ImageIndex
 from pogu.oci.digest import Digest
 from pogu.oci.reference import Reference
 
-__all__ = ["Removal", "is_dangling", "publish_image_event"]
+__all__ = ["Removal", "Users", "is_dangling", "publish_image_event"]
 
 Users = Callable[[Digest], Sequence[tuple[str, bool]]]
 
@@ -40,6 +41,14 @@ class Removal:
         self._events = events
         self._users = users
         self.lines: list[Removed] = []
+
+    def by_name(self, name: str, *, force: bool, prune: bool) -> None:
+        """What `rmi NAME` does. Raises: NotFound; Conflict."""
+        image, reference = find_image(self._index, name)
+        if reference is None:
+            self.by_id(image, force=force, prune=prune)
+        else:
+            self.by_reference(image, reference, name, force=force, prune=prune)
 
     def by_reference(
         self, image: Image, reference: Reference, given: str, *, force: bool, prune: bool
@@ -70,6 +79,17 @@ class Removal:
             for reference in image.references:
                 self._untag(image, reference)
         self._delete(self._current(image), force=force, prune=prune, quiet=False)
+
+    def prune(self, *, dangling_only: bool, matches: Callable[[Image], bool] | None) -> None:
+        """Delete what no container uses and `matches` accepts: dangling images, or all."""
+        for image in list(self._index.newest_first()):
+            if self._index.get(image.id) is None or (matches and not matches(image)):
+                continue
+            if self._index.children(image.id) or self._users(image.id):
+                continue
+            if dangling_only and image.references:
+                continue
+            self.by_id(image, force=True, prune=True)
 
     def _current(self, image: Image) -> Image:
         return self._index.get(image.id) or image

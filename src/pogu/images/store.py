@@ -11,30 +11,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import BinaryIO
 
 from pogu.db import Database
 from pogu.errors import InvalidParameter, NotFound
 from pogu.events import EventBus
+from pogu.images.finding import find_image
 from pogu.images.history import HistoryLine, history_lines
-from pogu.images.image import Image, Removed, host_architecture, rfc3339, short_id
+from pogu.images.image import Image, Removed, host_architecture, rfc3339
 from pogu.images.index import ImageIndex
-from pogu.images.near import near_miss
-from pogu.images.removal import Removal, is_dangling, publish_image_event
+from pogu.images.rehearsal import BlobsWithout, Rehearsal, layers_of_images, unneeded_layers
+from pogu.images.removal import Removal, Users, is_dangling, publish_image_event
 from pogu.linux.blocking import in_own_thread, in_thread
 from pogu.model.container import ContainerConfig
 from pogu.oci.digest import ChainId, Digest, sha256_digest
 from pogu.oci.image import HistoryEntry, ImageConfig, RootFs, encode_image_config
-from pogu.oci.reference import Reference, parse_reference
+from pogu.oci.reference import Reference
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import Layer, LayerStore
 
 __all__ = ["Image", "ImageStore", "Removed"]
-
-_HEX = frozenset("0123456789abcdef")
 
 
 class ImageStore:
@@ -49,15 +48,17 @@ class ImageStore:
         events: EventBus,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        self._db = db
         self._blobs = blobs
         self._layers = layers
         self._events = events
         self._clock_ns = clock_ns
-        self._users: Callable[[Digest], Sequence[tuple[str, bool]]] = lambda _image_id: ()
+        self._users: Users = lambda _image_id: ()
         self._keepers: list[Callable[[], set[ChainId]]] = []
         self._holds = 0
         self._collecting = asyncio.Lock()
-        self._after_collection: Callable[[], Awaitable[None]] | None = None
+        self._after_collection: Callable[[], Awaitable[int]] | None = None
+        self._blobs_without: BlobsWithout | None = None
         self._index = ImageIndex(db, self._chain_size)
 
     def _chain_size(self, top: ChainId | None) -> int | None:
@@ -66,7 +67,7 @@ class ImageStore:
         except NotFound:
             return None
 
-    def in_use_by(self, ask: Callable[[Digest], Sequence[tuple[str, bool]]]) -> None:
+    def in_use_by(self, ask: Users) -> None:
         """Set who is asked before a removal: (container's short name or id, is it running)."""
         self._users = ask
 
@@ -75,9 +76,14 @@ class ImageStore:
         containers of a deleted image); the layers below them stay too."""
         self._keepers.append(ask)
 
-    def after_collection(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Set what is done whenever unused layers were looked for: blobs nobody needs go too."""
+    def after_collection(
+        self, work: Callable[[], Awaitable[int]], rehearsed: BlobsWithout | None = None
+    ) -> None:
+        """Set what is done whenever unused layers were looked for: blobs nobody needs go too, and
+        their bytes are returned. `rehearsed` says which would go.
+        """
         self._after_collection = work
+        self._blobs_without = rehearsed
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
@@ -97,48 +103,7 @@ class ImageStore:
         Raises: NotFound("No such image: …") with the near miss as hint; InvalidParameter when a
         prefix names several, listing them.
         """
-        return self._find(name)[0]
-
-    def _find(self, name: str) -> tuple[Image, Reference | None]:
-        """Return the image, and the reference when it was found by one."""
-        image = self._by_full_id(name)
-        if image is not None:
-            return image, None
-        reference = parse_reference(name).with_default_tag()
-        image = self._index.named(reference)
-        if image is not None:
-            return image, reference
-        image = self._by_prefix(name)
-        if image is not None:
-            return image, None
-        raise NotFound(
-            f"No such image: {reference.familiar}", hint=near_miss(reference, self._index.names())
-        )
-
-    def _by_full_id(self, name: str) -> Image | None:
-        digits = name.removeprefix("sha256:")
-        if len(digits) != 64 or not _HEX.issuperset(digits):
-            return None
-        image = self._index.get(Digest(f"sha256:{digits}"))
-        if image is None:
-            raise NotFound(f"No such image: {name}", hint="`pogu images -a` lists the IDs")
-        return image
-
-    def _by_prefix(self, name: str) -> Image | None:
-        digits = name.removeprefix("sha256:")
-        if not digits or not _HEX.issuperset(digits):
-            return None
-        found = self._index.with_prefix(digits)
-        if len(found) > 1:
-            listed = ", ".join(
-                f"{short_id(image.id)} ({', '.join(image.familiar_tags) or 'no tag'})"
-                for image in found[:8]
-            )
-            raise InvalidParameter(
-                f"Multiple IDs found with provided prefix: {digits}: {listed}",
-                hint="give more digits of the ID",
-            )
-        return found[0] if found else None
+        return find_image(self._index, name)[0]
 
     def get(self, image_id: Digest) -> Image:
         """Raises: NotFound."""
@@ -153,6 +118,10 @@ class ImageStore:
     def all(self) -> list[Image]:
         """Every image, newest first."""
         return list(self._index.newest_first())
+
+    def layers_in_use(self) -> set[ChainId]:
+        """Every layer that an image has."""
+        return layers_of_images(self._index, self._layers)
 
     def is_dangling(self, image: Image) -> bool:
         """No tag, and no other image has it as its parent."""
@@ -279,54 +248,66 @@ class ImageStore:
         Raises: NotFound; Conflict in Docker's words when a container uses it, a child image
         depends on it, or several repositories name an image given by ID without `force`.
         """
-        image, reference = self._find(name)
         removal = Removal(self._index, self._events, self._users)
-        if reference is None:
-            removal.by_id(image, force=force, prune=prune)
-        else:
-            removal.by_reference(image, reference, name, force=force, prune=prune)
-        gone = await self._collect()
-        return removal.lines + [Removed(deleted=Digest(layer.chain_id)) for layer in gone]
+        removal.by_name(name, force=force, prune=prune)
+        gone, _ = await self._collect()
+        return removal.lines + _deleted(gone)
 
     async def prune(
         self, *, dangling_only: bool = True, matches: Callable[[Image], bool] | None = None
     ) -> tuple[list[Removed], int]:
         """Remove unused images that `matches` accepts; return what went and the bytes freed."""
         removal = Removal(self._index, self._events, self._users)
-        for image in self._index.newest_first():
-            if self._index.get(image.id) is None or (matches and not matches(image)):
-                continue
-            if self._index.children(image.id) or self._users(image.id):
-                continue
-            if dangling_only and image.references:
-                continue
-            removal.by_id(image, force=True, prune=True)
-        gone = await self._collect()
-        lines = removal.lines + [Removed(deleted=Digest(layer.chain_id)) for layer in gone]
-        return lines, sum(layer.size_bytes for layer in gone)
+        removal.prune(dangling_only=dangling_only, matches=matches)
+        gone, freed = await self._collect()
+        return removal.lines + _deleted(gone), freed
+
+    @contextmanager
+    def rehearsal(
+        self,
+        *,
+        users: Users | None = None,
+        kept: Callable[[], set[ChainId]] | None = None,
+    ) -> Iterator[Rehearsal]:
+        """Try removals on a copy: nothing is written, nobody is told. No await inside the block.
+
+        `users` and `kept` stand in for the containers and the build cache as they would be.
+        """
+        with self._db.rehearsal():
+            yield Rehearsal(
+                self._index.copy(),
+                self._layers,
+                self._blobs,
+                users=users or self._users,
+                kept=kept or self._kept_layers,
+                blobs_without=self._blobs_without,
+                held=self._holds > 0,
+            )
 
     async def collect_layers(self) -> int:
         """Remove layers that neither an image nor `keep` names; return the bytes freed."""
-        return sum(layer.size_bytes for layer in await self._collect())
+        return (await self._collect())[1]
 
-    async def _collect(self) -> list[Layer]:
-        """The decision and the rows go in one step of the event loop, the files afterwards."""
+    def _kept_layers(self) -> set[ChainId]:
+        return {one for ask in self._keepers for one in ask()}
+
+    async def _collect(self) -> tuple[list[Layer], int]:
+        """The decision and the rows go in one step of the event loop, the files afterwards.
+
+        Return the layers that went, and the bytes freed.
+        """
         if self._holds:
-            return []
-        kept: set[ChainId] = set()
-        tops = [image.top_layer for image in self._index.newest_first() if image.top_layer]
-        for top in [*tops, *(one for ask in self._keepers for one in ask())]:
-            self._mark(top, kept)
-        doomed = [layer for layer in self._layers.all() if layer.chain_id not in kept]
+            return [], 0
+        doomed = unneeded_layers(self._index, self._layers, self._kept_layers())
         if doomed:
             trash = self._layers.detach([layer.chain_id for layer in doomed])
             await in_thread(self._layers.discard, trash)
+        freed = sum(layer.size_bytes for layer in doomed)
         async with self._collecting:
             if self._after_collection is not None and not self._holds:
-                await self._after_collection()
-        return doomed
+                freed += await self._after_collection()
+        return doomed, freed
 
-    def _mark(self, top: ChainId | None, kept: set[ChainId]) -> None:
-        while top is not None and top not in kept and self._layers.has(top):
-            kept.add(top)
-            top = self._layers.get(top).parent
+
+def _deleted(layers: Iterable[Layer]) -> list[Removed]:
+    return [Removed(deleted=Digest(layer.chain_id)) for layer in layers]

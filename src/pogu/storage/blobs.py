@@ -85,6 +85,13 @@ class BlobStore:
         """Take over a file of tmp/ whose content the caller has verified. Durable. Slow."""
         self._publish(temporary, digest)
 
+    def size_bytes(self, digest: Digest) -> int:
+        """0 for one that is not here."""
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def remove(self, digest: Digest) -> None:
         """Idempotent."""
         self.path(digest).unlink(missing_ok=True)

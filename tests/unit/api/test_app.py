@@ -102,7 +102,7 @@ def route_of(method: str, path: str) -> tuple[str, dict[str, str]] | None:
         ),
         ("POST", "/images/a/tag", "images.tag", {"name": "a"}),
         ("POST", "/build", "build.build", {}),
-        ("POST", "/build/prune", "build.prune", {}),
+        ("POST", "/build/prune", "prune.caches", {}),
         ("GET", "/volumes/v", "volumes.inspect", {"name": "v"}),
         ("GET", "/swarm", "absent._swarm", {}),
         ("POST", "/containers/web/pause", "absent.refuse", {"name": "web"}),

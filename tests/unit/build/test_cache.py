@@ -88,9 +88,13 @@ def test_the_cache_names_the_layers_that_must_stay(cache: BuildCache) -> None:
     assert cache.layers() == set()
 
 
-def test_a_cleared_cache_is_empty(cache: BuildCache) -> None:
+def test_records_tell_which_steps_made_a_layer(cache: BuildCache) -> None:
     cache.add("a", INPUTS, RECORD, now_ns=1)
-    cache.clear()
+    nothing = CacheRecord(top_layer=None, created="", empty=True)
+    cache.add("b", changed(text="ENV a=b\nmore"), nothing, now_ns=2)
+    found = [(one.top_layer, one.empty, one.text) for one in cache.records()]
+    assert found == [(None, True, "ENV a=b"), (RECORD.top_layer, False, INPUTS.text)]
+    cache.forget(*(one.key for one in cache.records()))
     assert cache.find(INPUTS.key()) is cache.latest_at("a") is None
 
 

@@ -256,7 +256,7 @@ async def test_prune_takes_what_does_not_run(containers: Containers, host: FakeH
     upper = host.paths.containers / idle / "upper"
     (upper / "file").write_bytes(b"x" * 10)
     (upper / "link").hardlink_to(upper / "file")
-    assert await containers.prune() == ([idle], 10)
+    assert await containers.prune() == [(idle, 10)]
     assert [one.id for one in containers.all()] == [running]
 
 

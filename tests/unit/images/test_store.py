@@ -463,3 +463,47 @@ async def test_lines_without_a_layer_have_no_size(here: Here) -> None:
     lines = here.images.history(other)
     assert [line[1] for line in lines] == [0, 5, 0]
     assert [line[2] for line in lines] == [other.id, None, None]
+
+
+# ---- rehearsal --------------------------------------------------------------------------
+
+
+async def test_a_rehearsed_prune_says_what_the_prune_then_does(here: Here) -> None:
+    base = await here.image("base")
+    await here.image("app", on=base)
+    await here.image(text="dangling", on=base)
+    with here.images.rehearsal() as rehearsal:
+        dangling = rehearsal.prune()
+        everything = rehearsal.prune(dangling_only=False)
+    assert here.names() == {"base:latest", "app:latest"}
+    assert await here.images.prune() == dangling
+    assert await here.images.prune(dangling_only=False) == everything
+    assert here.layers.all() == []
+
+
+async def test_a_rehearsal_leaves_rows_and_events_alone(here: Here) -> None:
+    await here.image("web")
+    seen = len(here.events.past(since_ns=0))
+    with here.images.rehearsal() as rehearsal:
+        lines, _ = rehearsal.remove("web", force=False, prune=True)
+    assert lines[0].untagged == "web:latest"
+    assert len(here.events.past(since_ns=0)) == seen
+    here.db.close()
+    here.open()
+    assert here.names() == {"web:latest"}
+
+
+async def test_a_rehearsed_removal_is_refused_as_the_real_one(here: Here) -> None:
+    image = await here.image("web")
+    here.users[image.id] = [("c1", True)]
+    with here.images.rehearsal() as rehearsal, pytest.raises(Conflict, match="c1"):
+        rehearsal.remove("web", force=False, prune=True)
+    with here.images.rehearsal(users=lambda _image: ()) as rehearsal:
+        assert rehearsal.remove("web", force=False, prune=True)[0]
+
+
+async def test_nothing_is_collected_while_layers_are_being_made(here: Here) -> None:
+    await here.image("web")
+    async with here.images.hold():
+        with here.images.rehearsal() as rehearsal:
+            assert rehearsal.prune(dangling_only=False)[1] == 0

@@ -1,0 +1,1 @@
+"""What spans several nouns: pruning, disk usage, the check. Start reading at `prune.py`."""
