@@ -292,3 +292,40 @@ def test_top_lists_the_processes(docker: DockerCli) -> None:
     assert titles.split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     assert any("trap" in row for row in rows)
     assert docker.ok("top", "runs", "-o", "pid,comm").split()[:2] == ["PID", "COMMAND"]
+
+
+# ---- pause -----------------------------------------------------------------------------------
+
+
+def test_pause_stops_the_clock_of_a_container(docker: DockerCli) -> None:
+    docker.start("ticks", "echo ready; while :; do echo tick; sleep 0.05; done")
+    docker.ok("pause", "ticks")
+    assert docker.status("ticks") == "paused"
+    assert "(Paused)" in docker.ok("ps", "--format", "{{.Status}}")
+    before = docker.ok("logs", "ticks")
+    assert "is already paused" in docker.refused("pause", "ticks")
+    assert docker.ok("logs", "ticks") == before
+    docker.ok("unpause", "ticks")
+    eventually(lambda: docker.ok("logs", "ticks") != before, what="it ticks again")
+    assert "is not paused" in docker.refused("unpause", "ticks")
+
+
+def test_a_paused_container_is_removed_only_by_force_and_can_be_stopped(docker: DockerCli) -> None:
+    docker.start("traps", TRAP)
+    docker.ok("pause", "traps")
+    assert "container is paused and must be unpaused first" in docker.refused("rm", "traps")
+    docker.ok("stop", "traps")
+    assert docker.show("{{.State.ExitCode}}", "traps") == "9"
+    docker.start("again", TRAP)
+    docker.ok("pause", "again")
+    docker.ok("rm", "-f", "again")
+
+
+def test_a_paused_container_survives_the_engine(docker: DockerCli) -> None:
+    docker.start("frozen", TRAP)
+    docker.ok("pause", "frozen")
+    docker.engine.kill()
+    assert docker.engine.status("frozen") == "paused"
+    docker.ok("unpause", "frozen")
+    docker.ok("stop", "frozen")
+    assert docker.show("{{.State.ExitCode}}", "frozen") == "9"

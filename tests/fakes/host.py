@@ -56,6 +56,14 @@ class FakeRuntime(OciRuntime):
         super().__init__(Path("/usr/bin/crun"), host.paths.runtime_state)
         self.start_error: EngineError | None = None
         self.states: list[RuntimeState] = []
+        self._host = host
+
+    async def pause(self, container_id: str) -> None:
+        os.kill(self._host.children[container_id], signal.SIGSTOP)
+
+    async def resume(self, container_id: str) -> None:
+        if container_id in self._host.children:
+            os.kill(self._host.children[container_id], signal.SIGCONT)
 
     async def start(self, container_id: str) -> None:
         if self.start_error:

@@ -45,8 +45,6 @@ ROUTES = [
         for noun in ("swarm", "nodes", "services", "tasks", "configs", "secrets")
         for path in (f"/{noun}", f"/{noun}/{{rest}}")
     ),
-    Route("POST", "/containers/{name}/pause", _not_yet("pause")),
-    Route("POST", "/containers/{name}/unpause", _not_yet("unpause")),
     Route("POST", "/containers/{name}/exec", _not_yet("exec", _EXEC)),
     Route(_ANY, "/exec/{rest}", _not_yet("exec", _EXEC)),
     Route("POST", "/containers/{name}/update", _not_yet("update")),

@@ -166,6 +166,16 @@ async def kill(call: Call) -> StreamResponse:
     return empty()
 
 
+async def pause(call: Call) -> StreamResponse:
+    await finish(call.engine.containers.pause(call.name))
+    return empty()
+
+
+async def unpause(call: Call) -> StreamResponse:
+    await finish(call.engine.containers.unpause(call.name))
+    return empty()
+
+
 async def rename(call: Call) -> StreamResponse:
     new_name = call.text("name")
     if not new_name:
@@ -198,6 +208,8 @@ ROUTES = [
     Route("POST", "/containers/{name}/stop", stop),
     Route("POST", "/containers/{name}/restart", restart),
     Route("POST", "/containers/{name}/kill", kill),
+    Route("POST", "/containers/{name}/pause", pause),
+    Route("POST", "/containers/{name}/unpause", unpause),
     Route("POST", "/containers/{name}/rename", rename),
     Route("DELETE", "/containers/{name}", remove),
 ]

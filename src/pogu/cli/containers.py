@@ -1,4 +1,4 @@
-"""Edge: `stop`, `restart`, `kill`, `wait`, `rm`, `rename`, `port`, `top`, `container prune`."""
+"""Edge: the verbs of a container's life: `stop`, `pause`, `wait`, `rm`, `port`, `top`, …"""
 
 from __future__ import annotations
 
@@ -75,6 +75,14 @@ def _restart(context: Context, values: Values) -> int:
 def _kill(context: Context, values: Values) -> int:
     parameters: dict[str, object] = {"signal": values.text("signal") or None}
     return _together(context, values.args, "POST", "/containers/{}/kill", parameters)
+
+
+def _pause(context: Context, values: Values) -> int:
+    return _together(context, values.args, "POST", "/containers/{}/pause", {})
+
+
+def _unpause(context: Context, values: Values) -> int:
+    return _together(context, values.args, "POST", "/containers/{}/unpause", {})
 
 
 def _wait(context: Context, values: Values) -> int:
@@ -194,6 +202,12 @@ COMMANDS = {
         _kill,
         [Flag("-s, --signal", "text", "Signal to send (KILL)")],
         least=1,
+    ),
+    "pause": Command(
+        "pause", _SOME, "Pause all processes within one or more containers", _pause, least=1
+    ),
+    "unpause": Command(
+        "unpause", _SOME, "Unpause all processes within one or more containers", _unpause, least=1
     ),
     "wait": Command(
         "wait",

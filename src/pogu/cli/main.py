@@ -53,6 +53,8 @@ CONTAINER = {
     "stop": "containers",
     "restart": "containers",
     "kill": "containers",
+    "pause": "containers",
+    "unpause": "containers",
     "wait": "containers",
     "rm": "containers",
     "rename": "containers",
@@ -124,8 +126,8 @@ SYNONYMS = {
 # fmt: off
 _ABSENT = frozenset((
     "buildx", "commit", "compose", "config", "context", "cp", "diff", "exec", "export", "load",
-    "manifest", "node", "pause", "plugin", "save", "search", "secret", "service", "stack",
-    "swarm", "trust", "unpause", "update",
+    "manifest", "node", "plugin", "save", "search", "secret", "service", "stack",
+    "swarm", "trust", "update",
 ))
 # fmt: on
 _ABSENT_IN = {

@@ -14,7 +14,8 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -261,20 +262,23 @@ class Lifecycle:
             self.change(entry, stopped_by_user=True)
         patience = entry.record.config.stop_timeout if timeout_s is None else timeout_s
         patience = _DEFAULT_STOP_S if patience is None else patience
-        self._signal(entry, number)
+        await self._signal(entry, number)
         try:
             await asyncio.wait_for(entry.ended.wait(), None if patience < 0 else patience)
         except TimeoutError:
             await self.kill_whole(entry)
         self.publish(entry, "stop")
 
-    def _signal(self, entry: Entry, number: int) -> None:
+    async def _signal(self, entry: Entry, number: int) -> None:
+        """A frozen process would never see it: it goes on."""
         entry.send_signal(number)
         self.publish(entry, "kill", signal=str(number))
+        await self._let_go_on(entry)
 
     async def kill_whole(self, entry: Entry) -> None:
         """SIGKILL and wait for the end; also for what a process outside a pid namespace left."""
         entry.send_signal(signal.SIGKILL)
+        await self._let_go_on(entry)
         try:
             await asyncio.wait_for(entry.ended.wait(), _KILL_S)
         except TimeoutError as err:
@@ -295,9 +299,63 @@ class Lifecycle:
             entry.record.config.stop_signal or "TERM"
         ):
             self.change(entry, stopped_by_user=True)
-        self._signal(entry, number)
+        await self._signal(entry, number)
         if number == signal.SIGKILL:
             await self.kill_whole(entry)
+
+    # ---- pause ---------------------------------------------------------------------------
+
+    async def pause(self, entry: Entry) -> None:
+        """Freeze it. Raises: Conflict when it does not run or is paused already.
+
+        The row comes last: after a kill in between it goes on, since nobody was told otherwise.
+        """
+        async with entry.lock:
+            if entry.state.status is Status.PAUSED:
+                raise Conflict(f"Container {entry.id} is already paused")
+            if entry.state.status is Status.RESTARTING:
+                raise Conflict(
+                    f"Container {entry.id} is restarting, wait until the container is running"
+                )
+            if not entry.active:
+                raise Conflict(
+                    f"Container {entry.id} is not running", hint=f"pogu start {entry.name}"
+                )
+            await self._runtime.pause(entry.id)
+            self.change(entry, status=Status.PAUSED)
+        self.publish(entry, "pause")
+
+    async def unpause(self, entry: Entry) -> None:
+        """Let it go on. Raises: Conflict when it is not paused."""
+        if not await self._let_go_on(entry):
+            raise Conflict(f"Container {entry.id} is not paused")
+
+    async def _let_go_on(self, entry: Entry) -> bool:
+        """False when it was not paused."""
+        if entry.state.status is not Status.PAUSED:
+            return False
+        async with entry.lock:
+            if entry.state.status is not Status.PAUSED:
+                return False
+            await self._runtime.resume(entry.id)
+            self.change(entry, status=Status.RUNNING)
+        self.publish(entry, "unpause")
+        return True
+
+    @asynccontextmanager
+    async def frozen(self, entry: Entry) -> AsyncIterator[None]:
+        """Hold a running container still inside the block, so that its files can be read as of
+        one moment; nobody sees it paused. One that is paused or does not run stays so.
+        """
+        async with entry.lock:
+            running = entry.state.status is Status.RUNNING
+            try:
+                if running:
+                    await self._runtime.pause(entry.id)
+                yield
+            finally:
+                if running:
+                    await asyncio.shield(self._runtime.resume(entry.id))
 
     # ---- removal -------------------------------------------------------------------------
 

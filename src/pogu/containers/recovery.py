@@ -68,7 +68,7 @@ class Recovery:
             conmon_pid = self._monitor(entry.id)
             started = state is not None and state.status in ("running", "paused")
             if conmon_pid and started and state is not None:
-                self._adopt(entry, state.pid, conmon_pid)
+                await self._adopt(entry, state, conmon_pid)
             else:
                 await self._settle(entry, conmon_pid)
         for container_id in states.keys() - known.keys():
@@ -111,13 +111,17 @@ class Recovery:
             return 0
         return pid if self._conmon.is_alive(pid, container_id) else 0
 
-    def _adopt(self, entry: Entry, pid: int, conmon_pid: int) -> None:
-        if entry.state.status is not Status.RUNNING:
+    async def _adopt(self, entry: Entry, state: RuntimeState, conmon_pid: int) -> None:
+        if not entry.active:
             # Killed between the runtime's start and our commit, or a row older than the process.
             entry.state = type(entry.state)(
                 status=Status.RUNNING, started_at=rfc3339(time.time_ns())
             )
-        self._lifecycle.change(entry, pid=pid, conmon_pid=conmon_pid)
+        paused = state.status == "paused"
+        if paused and entry.state.status is not Status.PAUSED:
+            await self._runtime.resume(entry.id)  # nobody was told that it is paused
+        status = Status.PAUSED if paused and entry.state.status is Status.PAUSED else Status.RUNNING
+        self._lifecycle.change(entry, status=status, pid=state.pid, conmon_pid=conmon_pid)
         entry.ended.clear()
         entry.hold_process()
         self._lifecycle.watch(entry)

@@ -226,6 +226,14 @@ class Containers:
         """Raises: Conflict when it does not run; InvalidParameter on an unknown signal."""
         await self._lifecycle.kill(self._registry.find(name), signal)
 
+    async def pause(self, name: str) -> None:
+        """Freeze its processes. Raises: Conflict when it does not run or is paused already."""
+        await self._lifecycle.pause(self._registry.find(name))
+
+    async def unpause(self, name: str) -> None:
+        """Raises: Conflict when it is not paused."""
+        await self._lifecycle.unpause(self._registry.find(name))
+
     async def rename(self, name: str, new_name: str) -> None:
         """Raises: Conflict when the name is in use."""
         entry = self._registry.find(name)
@@ -252,6 +260,12 @@ class Containers:
                     await self._lifecycle.remove(entry, volumes=volumes)
 
     async def _end_for_removal(self, entry: Entry, *, force: bool) -> None:
+        if not force and entry.state.status is Status.PAUSED:
+            raise Conflict(
+                f'cannot remove container "{entry.name}": container is paused and must be unpaused'
+                " first",
+                hint=f"pogu unpause {entry.name}, or pogu rm -f {entry.name}",
+            )
         if not force:
             raise Conflict(
                 f'cannot remove container "{entry.name}": container is running: stop the container'

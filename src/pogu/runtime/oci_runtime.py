@@ -147,6 +147,24 @@ class OciRuntime:
             raise NotFound(f"Container {container_id} is not running")
         raise CommandFailed([self.name, "kill", container_id], done.exit_code, said)
 
+    async def pause(self, container_id: str) -> None:
+        """Freeze every process of the container (cgroup freezer). Idempotent."""
+        await self._freeze("pause", container_id, done_when=("paused",))
+
+    async def resume(self, container_id: str) -> None:
+        """Let a frozen container go on. Idempotent; one that ended meanwhile is no error."""
+        await self._freeze("resume", container_id, done_when=("running", "stopped", ""))
+
+    async def _freeze(self, word: str, container_id: str, *, done_when: tuple[str, ...]) -> None:
+        done = await self._call(word, container_id)
+        if done.exit_code == 0 or await self._status(container_id) in done_when:
+            return
+        raise runtime_failure(self.name, done.stderr.decode(errors="replace"))
+
+    async def _status(self, container_id: str) -> str:
+        done = await self._call("state", container_id)
+        return _state(json.loads(done.stdout)).status if done.exit_code == 0 else ""
+
     async def delete(self, container_id: str, *, force: bool = False) -> None:
         """Idempotent."""
         if not (self.state_root / container_id).exists():

@@ -105,7 +105,7 @@ def route_of(method: str, path: str) -> tuple[str, dict[str, str]] | None:
         ("POST", "/build/prune", "prune.caches", {}),
         ("GET", "/volumes/v", "volumes.inspect", {"name": "v"}),
         ("GET", "/swarm", "absent._swarm", {}),
-        ("POST", "/containers/web/pause", "absent.refuse", {"name": "web"}),
+        ("GET", "/containers/web/checkpoints", "absent.refuse", {"name": "web"}),
     ],
 )
 def test_a_request_finds_its_handler(

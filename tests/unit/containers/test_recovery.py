@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from pathlib import Path
 
 import pytest
 from tests.builders import a_container, a_host_config
@@ -53,6 +55,27 @@ async def test_what_runs_is_adopted(host: FakeHost) -> None:
     assert entry.send_signal(9)
     await until(entry.ended.is_set)
     assert entry.state.exit_code == 137
+
+
+@pytest.mark.parametrize(
+    ("row", "frozen", "after"),
+    [
+        (Status.PAUSED, "paused", Status.PAUSED),
+        (Status.PAUSED, "running", Status.RUNNING),
+        (Status.RUNNING, "paused", Status.RUNNING),
+    ],
+)
+async def test_what_is_paused_stays_so_only_where_somebody_was_told(
+    host: FakeHost, row: Status, frozen: str, after: Status
+) -> None:
+    entry = host.add(a_container(status=row, pid=2, conmon_pid=3, started_at=STARTED))
+    pid = still_runs(host, entry, frozen)
+    if frozen == "paused":
+        os.kill(pid, signal.SIGSTOP)
+    await host.recovery.recover([entry])
+    assert (entry.state.status, entry.state.started_at) == (after, STARTED)
+    stands_still = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    assert stands_still is (after is Status.PAUSED)
 
 
 async def test_a_process_older_than_its_row_is_adopted(host: FakeHost) -> None:

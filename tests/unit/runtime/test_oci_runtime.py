@@ -87,6 +87,21 @@ async def test_a_kill_that_fails_otherwise_says_why(tmp_path: Path) -> None:
         await a_runtime(tmp_path, stderr="not permitted", exit_code=1).kill("c", 15)
 
 
+async def test_pausing_and_resuming_ask_the_runtime(tmp_path: Path) -> None:
+    runtime = a_runtime(tmp_path)
+    await runtime.pause("c")
+    await runtime.resume("c")
+    assert words_of(runtime) == [["pause", "c"], ["resume", "c"]]
+
+
+async def test_what_ended_meanwhile_need_not_be_resumed(tmp_path: Path) -> None:
+    said = """case "$*" in *" state c") echo '{"id":"c","status":"stopped"}'; exit 0;; esac"""
+    runtime = a_runtime(tmp_path, body=said, stderr="not paused", exit_code=1)
+    await runtime.resume("c")
+    with pytest.raises(EngineError, match="not paused"):
+        await runtime.pause("c")
+
+
 async def test_deleting_what_is_not_there_calls_nothing(tmp_path: Path) -> None:
     runtime = a_runtime(tmp_path)
     await runtime.delete("other", force=True)
