@@ -20,6 +20,7 @@ from pogu.images.pull import Puller
 from pogu.images.push import Pusher
 from pogu.images.remote import Remote
 from pogu.images.store import ImageStore
+from pogu.images.verification import Verification
 from pogu.linux.blocking import in_thread
 from pogu.network.service import Networks
 from pogu.runtime.conmon import Conmon
@@ -109,6 +110,7 @@ async def open_engine(config: Config) -> Engine:
         provenance=provenance,
         indexes=indexes,
         downloads=downloads,
+        verification=Verification(config.policy, may_be_missing=config.policy_may_be_missing),
     )
     pusher = Pusher(
         config=config,

@@ -7,6 +7,7 @@
     ├── NotModified              304   already so (start of a running container)
     ├── Unauthorized             401
     ├── Forbidden                403
+    │   └── RejectedByPolicy           policy.json does not let the image in
     ├── Unavailable              503
     ├── NotImplementedByEngine   501
     └── SystemFailure            500   the host refused
@@ -31,6 +32,7 @@ __all__ = [
     "NotFound",
     "NotImplementedByEngine",
     "NotModified",
+    "RejectedByPolicy",
     "SystemFailure",
     "Unauthorized",
     "Unavailable",
@@ -72,6 +74,10 @@ class Unauthorized(EngineError):
 
 class Forbidden(EngineError):
     """The caller may not do this."""
+
+
+class RejectedByPolicy(Forbidden):
+    """The policy file does not let this image in."""
 
 
 class Unavailable(EngineError):

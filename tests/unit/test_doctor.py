@@ -120,6 +120,7 @@ async def test_a_healthy_host_has_nothing_to_mend(tmp_path: Path) -> None:
         "nftables": "v1.0.6 (Lester Gooch #5)",
         "dns": "/usr/lib/podman/aardvark-dns",
         "forwarding": "on",
+        "policy": "no /etc/pogu/policy.json: every image is accepted",
     }
 
 
@@ -396,6 +397,27 @@ async def test_forwarding_must_be_on_or_the_engine_able_to_turn_it_on(
 ) -> None:
     host = a_host(tmp_path, {"proc/sys/net/ipv4/ip_forward": value}, mounts=mounts)
     assert (await found(host, "forwarding")).level == level
+
+
+@pytest.mark.parametrize(
+    ("content", "level", "text"),
+    [
+        ('{"default": [{"type": "reject"}]}', "ok", "/etc/pogu/policy.json: 1 rules"),
+        ("{", "error", "invalid policy in /etc/pogu/policy.json: line 1, column 2"),
+        (
+            '{"default": [{"type": "sigstoreSigned", "keyPath": "/etc/pogu/cosign.pub"}]}',
+            "error",
+            "cannot read the key /etc/pogu/cosign.pub: No such file or directory",
+        ),
+    ],
+)
+async def test_a_policy_that_cannot_be_used_is_an_error(
+    content: str, level: str, text: str, tmp_path: Path
+) -> None:
+    finding = await found(a_host(tmp_path, {"etc/pogu/policy.json": content}), "policy")
+    assert finding.level == level
+    assert finding.text.startswith(text)
+    assert finding.mend == ("" if level == "ok" else "${EDITOR:-vi} /etc/pogu/policy.json")
 
 
 def test_findings_as_json() -> None:

@@ -85,12 +85,18 @@ def _word(value: object) -> str:
     return text
 
 
-def _directory(value: object) -> Path:
-    text = _text(value)
-    path = Path("/" + os.path.normpath(text).lstrip("/"))
-    if not text.startswith("/") or path == Path("/") or "\0" in text:
-        raise ValueError(f"must be the absolute path of a directory, not {text!r}")
-    return path
+def _absolute(of_what: str) -> Callable[[object], Path]:
+    def read(value: object) -> Path:
+        text = _text(value)
+        path = Path("/" + os.path.normpath(text).lstrip("/"))
+        if not text.startswith("/") or path == Path("/") or "\0" in text:
+            raise ValueError(f"must be the absolute path of a {of_what}, not {text!r}")
+        return path
+
+    return read
+
+
+_directory = _absolute("directory")
 
 
 def _switch(value: object) -> bool:
@@ -206,5 +212,6 @@ KEYS = {
         Key("registry.certs", "registry_certs", list, _directories, '["/data/certs.d"]'),
         Key("registry.timeout_s", "registry_timeout_s", int, _number(1, 3600), "60"),
         Key("registry.tries", "registry_tries", int, _number(1, 20), "5"),
+        Key("policy", "policy", Path, _absolute("file"), '"/etc/pogu/policy.json"'),
     )
 }

@@ -18,6 +18,7 @@ from pogu.errors import InvalidParameter, SystemFailure
 __all__ = ["Config", "load_config"]
 
 SYSTEM_FILE = Path("/etc/pogu/config.toml")
+DEFAULT_POLICY = Path("/etc/pogu/policy.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,13 @@ class Config:
     registry_certs: tuple[str, ...] = ("/etc/pogu/certs.d", "/etc/docker/certs.d")
     registry_timeout_s: int = 60
     registry_tries: int = 5
+    policy: Path = DEFAULT_POLICY
     debug: bool = False
+
+    @property
+    def policy_may_be_missing(self) -> bool:
+        """Nobody named it: then every image is welcome."""
+        return self.policy == DEFAULT_POLICY
 
 
 def load_config(

@@ -15,6 +15,7 @@ from pogu.doctor.kernel import (
     check_seccomp,
     check_user,
 )
+from pogu.doctor.policy import check_policy
 from pogu.doctor.programs import check_conmon, check_dns_helper, check_nftables, check_runtime
 from pogu.doctor.storage import check_disk, check_storage
 
@@ -25,7 +26,7 @@ async def examine(
     config: Config, probe_runtime: Callable[[], Awaitable[str]], *, host: Host | None = None
 ) -> list[Finding]:
     """Check kernel, overlay, cgroups, runtime (by a probe container), conmon, nftables, DNS
-    helper, disk. `probe_runtime` returns the chosen runtime's name and version or raises.
+    helper, disk, policy. `probe_runtime` returns the chosen runtime's name and version or raises.
     """
     host = host or Host()
     return [
@@ -41,4 +42,5 @@ async def examine(
         await check_nftables(host),
         check_dns_helper(host),
         check_forwarding(host),
+        check_policy(host, config),
     ]

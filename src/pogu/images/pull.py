@@ -23,6 +23,7 @@ from pogu.errors import (
     Forbidden,
     InvalidParameter,
     NotFound,
+    RejectedByPolicy,
     Unauthorized,
     first_error,
 )
@@ -33,6 +34,7 @@ from pogu.images.platform import Platform, choose, parse_platform
 from pogu.images.progress import TransferEvent, throttled
 from pogu.images.provenance import LayerBlob, Provenance
 from pogu.images.store import ImageStore
+from pogu.images.verification import Verification
 from pogu.linux.blocking import in_thread, in_thread_to_end
 from pogu.oci.digest import ChainId, DiffId, chain_ids
 from pogu.oci.image import Descriptor, Manifest, decode_image_config
@@ -65,6 +67,7 @@ class Puller:
         provenance: Provenance,
         indexes: Indexes,
         downloads: Downloads,
+        verification: Verification,
     ) -> None:
         self._config = config
         self._images = images
@@ -73,6 +76,7 @@ class Puller:
         self._provenance = provenance
         self._indexes = indexes
         self._downloads = downloads
+        self._verification = verification
         self._unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
         self._committing: dict[ChainId, asyncio.Lock] = {}
 
@@ -96,6 +100,8 @@ class Puller:
             try:
                 async with self._images.hold():
                     return await self._pull(repository, named, wanted, emit)
+            except RejectedByPolicy:
+                raise
             except (NotFound, Unauthorized, Forbidden) as err:
                 raise _in_dockers_words(err, named) from err
 
@@ -113,18 +119,21 @@ class Puller:
         fetched = await repository.manifest(named.digest or named.tag or "latest")
         shown = named.tag or str(named.digest)
         await emit(TransferEvent(status=f"Pulling from {_shown_path(named)}", id=shown))
-        top_digest = fetched.digest
-        if fetched.media_type in INDEXES:
-            entry = choose(fetched.raw, wanted, named.familiar)
-            await self._indexes.keep(fetched.raw, fetched.media_type)
+        top, came_as = fetched, [fetched]
+        if top.media_type in INDEXES:
+            entry = choose(top.raw, wanted, named.familiar)
             fetched = await repository.manifest(entry.digest)
+            came_as.append(fetched)
+        await self._verification.check_pull(repository, named, came_as)
+        if fetched is not top:
+            await self._indexes.keep(top.raw, top.media_type)
         before = self._images.find(named)
         image = await self._fetch_image(repository, named, fetched, emit)
-        digest_name = replace(named, tag=None, digest=top_digest)
+        digest_name = replace(named, tag=None, digest=top.digest)
         self._keep_reachable(digest_name, image)
         for name in (digest_name, *([] if named.digest else [named])):
             self._images.tag_pulled(image.id, name)
-        await emit(TransferEvent(status=f"Digest: {top_digest}"))
+        await emit(TransferEvent(status=f"Digest: {top.digest}"))
         news = "Image is up to date for" if before and before.id == image.id else None
         await emit(
             TransferEvent(status=f"Status: {news or 'Downloaded newer image for'} {named.familiar}")

@@ -133,6 +133,28 @@ class Repository:
                 path = target.path + (f"?{target.query}" if target.query else "")
         return found
 
+    async def referrers(self, digest: Digest, *, artifact_type: str, most: int) -> bytes | None:
+        """The index of what refers to a manifest; None where the registry has no such API.
+
+        Raises: DataLoss when there is more than `most` bytes of it.
+        """
+        query = urllib.parse.urlencode({"artifactType": artifact_type})
+        raw = b""
+        async with self._transport.request(
+            "GET",
+            self._url(f"referrers/{digest}?{query}"),
+            scope=self._scope,
+            accept=(200, 400, 404, 405, 501),
+        ) as response:
+            page = response.headers.get("Content-Type", "").startswith("text/html")
+            if response.status != 200 or page:  # a page that answers to every path
+                return None
+            while len(raw) <= most and (more := await response.content.read(65536)):
+                raw += more
+        if len(raw) > most:
+            raise DataLoss(f"the referrers of {digest} are more than {most} bytes")
+        return raw
+
     # ---- push ----------------------------------------------------------------------------
 
     async def mount(self, digest: Digest, source: str) -> bool:
