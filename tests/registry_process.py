@@ -1,4 +1,4 @@
-"""A real docker-registry on loopback, plain or with htpasswd. For system tests."""
+"""A real docker-registry on loopback: plain, with TLS, htpasswd or tokens. For system tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.certificates import Certificate
 from tests.engine_process import eventually
+from tests.fakes.token_server import TokenServer
 
 __all__ = ["RegistryProcess", "a_registry"]
 
@@ -34,7 +36,11 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _answers(address: str) -> bool:
+def _answers(address: str, scheme: str) -> bool:
+    if scheme == "https":
+        host, _, port = address.partition(":")
+        with socket.socket() as probe:
+            return probe.connect_ex((host, int(port))) == 0
     try:
         urllib.request.urlopen(f"http://{address}/v2/", timeout=2).close()
     except urllib.error.HTTPError as err:
@@ -44,20 +50,48 @@ def _answers(address: str) -> bool:
     return True
 
 
+def _tls(directory: Path, tls: Certificate | None, clients: Certificate | None) -> str:
+    if tls is None:
+        return ""
+    tls.write(directory / "server.pem", directory / "server.key")
+    text = f"certificate: {directory / 'server.pem'}, key: {directory / 'server.key'}"
+    if clients is not None:
+        (directory / "clients.pem").write_bytes(clients.pem)
+        text += f", clientcas: ['{directory / 'clients.pem'}']"
+    return f", tls: {{{text}}}"
+
+
 @contextmanager
-def a_registry(directory: Path, *, user: str = "", password: str = "") -> Iterator[RegistryProcess]:
-    """Run a registry; with a user it asks for Basic authentication."""
+def a_registry(
+    directory: Path,
+    *,
+    user: str = "",
+    password: str = "",
+    tokens: TokenServer | None = None,
+    tls: Certificate | None = None,
+    clients: Certificate | None = None,
+) -> Iterator[RegistryProcess]:
+    """Run a registry; with a user it asks for Basic authentication, with `tokens` for theirs.
+
+    `tls` is its certificate, `clients` the authority that its clients' certificates must be of.
+    """
     program = shutil.which("docker-registry")
     assert program, "docker-registry is missing: scripts/install --dev"
     address = f"127.0.0.1:{_free_port()}"
     data = directory / "registry"
-    data.mkdir(parents=True)
+    data.mkdir(parents=True, exist_ok=True)
     lines = [
         "version: 0.1",
         "log: {level: error}",
         f"storage: {{filesystem: {{rootdirectory: {data}}}, delete: {{enabled: true}}}}",
-        f"http: {{addr: '{address}'}}",
+        f"http: {{addr: '{address}'{_tls(directory, tls, clients)}}}",
     ]
+    if tokens is not None:
+        (directory / "tokens.pem").write_bytes(tokens.signer.pem)
+        lines.append(
+            f"auth: {{token: {{realm: '{tokens.url}', service: {tokens.service},"
+            f" issuer: {tokens.issuer}, rootcertbundle: {directory / 'tokens.pem'}}}}}"
+        )
     if user:
         secret = directory / "htpasswd"
         made = subprocess.run(["htpasswd", "-Bbn", user, password], capture_output=True, check=True)
@@ -69,7 +103,8 @@ def a_registry(directory: Path, *, user: str = "", password: str = "") -> Iterat
         [program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        eventually(lambda: _answers(address), what="the registry answers")
+        scheme = "https" if tls else "http"
+        eventually(lambda: _answers(address, scheme), what="the registry answers")
         yield RegistryProcess(address=address, data=data)
     finally:
         process.send_signal(signal.SIGKILL)

@@ -1,6 +1,7 @@
 """Service: `~/.docker/config.json`, shared with docker: who we are at which registry.
 
-Passwords stand there only where no credential helper is named; the file is 0600 and replaced whole.
+Passwords stand there only where no credential helper is named. The file is replaced whole, where a
+link leads to, with its owner kept and for the owner only (0600).
 """
 
 from __future__ import annotations
@@ -62,20 +63,31 @@ class CredentialStore:
                 f"error loading config file: {self._path}: {err}",
                 hint="mend or remove the file",
             ) from err
-        return content if isinstance(content, dict) else {}
+        if not isinstance(content, dict):
+            raise CliError(
+                f"error loading config file: {self._path}: it is not a JSON object",
+                hint="mend or remove the file",
+            )
+        return content
 
     def _write(self, content: Json) -> None:
         import json
 
-        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-        temporary = f"{self._path}.new"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent="\t")
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._path)
+        path = os.path.realpath(self._path)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        temporary = f"{path}.{os.getpid()}"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                json.dump(content, file, indent="\t", ensure_ascii=False)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            _keep_owner(path, temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
 
     def _helper(self, content: Json, server: str) -> str:
         helpers = content.get("credHelpers")
@@ -94,23 +106,31 @@ class CredentialStore:
         helper = self._helper(content, key)
         if helper:
             return _from_helper(helper, key)
-        auths = content.get("auths")
-        for name, entry in (auths if isinstance(auths, dict) else {}).items():
+        for name, entry in _auths(content).items():
             if _key(name) == key and isinstance(entry, dict):
                 return _from_entry(entry, key)
         return {}
 
     def all(self) -> Json:
-        """Every login, by registry: what a build may need for its base images."""
+        """Every login, by registry: what a build may need for its base images.
+
+        A helper that does not answer is left out: the build may not need it.
+        """
         if not os.path.exists(self._path):
             return {}
         content = self._read()
-        servers: set[str] = set()
-        for part in ("auths", "credHelpers"):
-            names = content.get(part)
-            servers |= {_key(name) for name in names} if isinstance(names, dict) else set()
-        found = {server: self.get(server) for server in sorted(servers)}
-        return {server: entry for server, entry in found.items() if entry}
+        helpers = content.get("credHelpers")
+        servers = {_key(name) for name in _auths(content)}
+        servers |= {_key(name) for name in helpers} if isinstance(helpers, dict) else set()
+        found: Json = {}
+        try:
+            servers |= _listed(str(content.get("credsStore") or ""))
+            for server in sorted(servers):
+                if entry := self.get(server):
+                    found[server] = entry
+        except CliError:
+            return found
+        return found
 
     def put(self, server: str, username: str, password: str, identity_token: str = "") -> str:
         """Keep a login; return where it went, in words."""
@@ -124,13 +144,12 @@ class CredentialStore:
             return f"docker-credential-{helper}"
         import base64
 
-        entry: Json = {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
+        secret = "" if identity_token else password
+        entry: Json = {"auth": base64.b64encode(f"{username}:{secret}".encode()).decode()}
         if identity_token:
-            entry = {"auth": base64.b64encode(f"{username}:".encode()).decode()}
             entry["identitytoken"] = identity_token
-        auths = content.setdefault("auths", {})
-        assert isinstance(auths, dict)
-        auths[key] = entry
+        kept = {name: own for name, own in _auths(content).items() if _key(name) != key}
+        content["auths"] = {**kept, key: entry}
         self._write(content)
         return self._path
 
@@ -139,14 +158,30 @@ class CredentialStore:
         content = self._read()
         key = _key(server)
         helper = self._helper(content, key)
-        if helper:
+        known = bool(helper and _from_helper(helper, key))
+        if known:
             _call_helper(helper, "erase", key)
-        auths = content.get("auths")
-        names = [name for name in auths if _key(name) == key] if isinstance(auths, dict) else []
-        if isinstance(auths, dict) and names:
-            content["auths"] = {name: auths[name] for name in auths if name not in names}
-            self._write(content)
-        return bool(names or helper)
+        auths = _auths(content)
+        kept = {name: own for name, own in auths.items() if _key(name) != key}
+        if len(kept) == len(auths):
+            return known
+        content["auths"] = kept
+        self._write(content)
+        return True
+
+
+def _auths(content: Json) -> Json:
+    auths = content.get("auths")
+    return auths if isinstance(auths, dict) else {}
+
+
+def _keep_owner(path: str, temporary: str) -> None:
+    """Root, by sudo, may write another user's file: it stays theirs."""
+    try:
+        before = os.stat(path)
+        os.chown(temporary, before.st_uid, before.st_gid)
+    except OSError:
+        return
 
 
 def _from_entry(entry: Json, key: str) -> Json:
@@ -155,11 +190,33 @@ def _from_entry(entry: Json, key: str) -> Json:
     found: Json = {"serveraddress": key}
     if entry.get("identitytoken"):
         found["identitytoken"] = entry["identitytoken"]
+    for name in ("username", "password", "registrytoken"):
+        if entry.get(name):
+            found[name] = entry[name]
     if entry.get("auth"):
-        text = base64.b64decode(str(entry["auth"])).decode(errors="replace")
+        try:
+            text = base64.b64decode(str(entry["auth"]), validate=True).decode()
+        except ValueError as err:
+            raise CliError(
+                f"invalid auth configuration file: the entry of {key} cannot be read",
+                hint=f"log in again: pogu login {key}",
+            ) from err
         username, _, password = text.partition(":")
         found |= {"username": username, "password": password.rstrip("\0")}
-    return found
+    return found if len(found) > 1 else {}
+
+
+def _listed(helper: str) -> set[str]:
+    """The registries that a helper has logins of."""
+    if not helper:
+        return set()
+    from pogu.cli.wire import decode
+
+    try:
+        servers = decode(_call_helper(helper, "list", "") or b"{}")
+    except ValueError:
+        return set()
+    return {_key(name) for name in servers} if isinstance(servers, dict) else set()
 
 
 def _from_helper(helper: str, key: str) -> Json:
@@ -168,9 +225,12 @@ def _from_helper(helper: str, key: str) -> Json:
         return {}
     from pogu.cli.wire import decode
 
-    content = decode(answer)
+    try:
+        content = decode(answer)
+    except ValueError:
+        content = None
     if not isinstance(content, dict):
-        return {}
+        raise CliError(f"error getting credentials: docker-credential-{helper} sent no JSON object")
     username, secret = str(content.get("Username", "")), str(content.get("Secret", ""))
     if username == "<token>":
         return {"serveraddress": key, "identitytoken": secret}
@@ -187,14 +247,15 @@ def _call_helper(helper: str, verb: str, sent: object) -> bytes:
     program = f"docker-credential-{helper}"
     try:
         done = subprocess.run([program, verb], input=text, capture_output=True, check=False)
-    except FileNotFoundError as err:
+    except OSError as err:
+        why = "executable file not found in $PATH" if err.errno == 2 else err.strerror
         raise CliError(
-            f"error getting credentials: {program}: executable file not found in $PATH",
+            f"error getting credentials: {program}: {why}",
             hint="install it, or take it out of ~/.docker/config.json",
         ) from err
     if done.returncode != 0:
         said = (done.stdout + done.stderr).decode(errors="replace").strip()
-        if "not found" in said:
+        if "credentials not found" in said:
             return b""
         raise CliError(f"error getting credentials: {program}: {said}")
     return done.stdout

@@ -7,7 +7,7 @@ import sys
 
 from pogu.cli.context import Context, write
 from pogu.cli.credentials import HUB, CredentialStore
-from pogu.cli.failure import CliError, UsageError
+from pogu.cli.failure import ApiError, CliError
 from pogu.cli.flags import Command, Flag, Values
 
 __all__ = ["COMMANDS"]
@@ -16,50 +16,93 @@ __all__ = ["COMMANDS"]
 def _login(context: Context, values: Values) -> int:
     server = values.args[0] if values.args else HUB
     username, password = values.text("username"), values.text("password")
-    if values.flag("password-stdin"):
-        if not username:
-            raise UsageError("Must provide --username with --password-stdin")
-        if password:
-            raise UsageError("--password and --password-stdin are mutually exclusive")
-        password = sys.stdin.read().rstrip("\r\n")
-    elif password:
+    if password:
         context.error("WARNING! Using --password via the CLI is insecure. Use --password-stdin.")
+    if values.flag("password-stdin"):
+        if password:
+            raise CliError(
+                "conflicting options: cannot specify both --password and --password-stdin"
+            )
+        if not username:
+            raise CliError("the --password-stdin option requires --username to be set")
+        password = sys.stdin.read().rstrip("\r\n")
+        if not password:
+            raise CliError("password is empty", hint="nothing came on standard input")
     store = CredentialStore()
-    known = {} if username else store.get(server)
-    if known.get("username") and known.get("password") and not password:
-        username, password = str(known["username"]), str(known["password"])
-        context.out("Authenticating with existing credentials...")
-    username = username or _ask("Username: ", hidden=False)
-    password = password or _ask("Password: ", hidden=True)
-    if not username or not password:
-        raise CliError("username and password must not be empty")
-    body = {"username": username, "password": password, "serveraddress": server}
-    answer = context.post("/auth", body=body)
-    assert isinstance(answer, dict)
-    token = str(answer.get("IdentityToken") or "")
-    place = store.put(server, username, password, token)
-    if place.endswith("config.json"):
-        context.error(
-            f"WARNING! Your credentials are stored unencrypted in '{place}'.\n"
-            "Configure a credential helper to remove this warning: credsStore in that file."
-        )
-    context.out(str(answer.get("Status") or "Login Succeeded"))
+    if not username and not password:
+        known = store.get(server)
+        if _is_complete(known) and _with_known(context, store, server, known):
+            return 0
+        username = str(known.get("username") or "")
+        username = _ask_username(username)
+    password = password or _ask_password()
+    _try(context, store, server, {"username": username, "password": password})
     return 0
 
 
-def _ask(prompt: str, *, hidden: bool) -> str:
-    """From the terminal; without one nobody can be asked."""
+def _is_complete(known: dict[str, object]) -> bool:
+    return bool(known.get("identitytoken") or (known.get("username") and known.get("password")))
+
+
+def _with_known(
+    context: Context, store: CredentialStore, server: str, known: dict[str, object]
+) -> bool:
+    """Try what is stored; False when the registry refuses it and somebody can be asked."""
+    shown = known.get("username") or "<token>"
+    context.out(f"Authenticating with existing credentials... [Username: {shown}]")
+    try:
+        _try(context, store, server, known)
+    except ApiError as err:
+        if err.status != 401 or not os.isatty(0):
+            raise
+        context.error(f"Login did not succeed, error: {err}")
+        return False
+    return True
+
+
+def _try(context: Context, store: CredentialStore, server: str, given: dict[str, object]) -> None:
+    """Ask the engine, then keep what held. Raises: ApiError."""
+    answer = context.post("/auth", body={**given, "serveraddress": server})
+    assert isinstance(answer, dict)
+    token = str(answer.get("IdentityToken") or given.get("identitytoken") or "")
+    place = store.put(
+        server, str(given.get("username") or ""), str(given.get("password") or ""), token
+    )
+    if os.path.isabs(place):
+        context.error(
+            f"\nWARNING! Your credentials are stored unencrypted in '{place}'.\n"
+            "Configure a credential helper to remove this warning. See\n"
+            "https://docs.docker.com/go/credential-store/\n"
+        )
+    context.out(str(answer.get("Status") or "Login Succeeded"))
+
+
+def _ask_username(known: str) -> str:
+    _check_terminal()
+    write(1, f"Username ({known}): " if known else "Username: ")
+    username = sys.stdin.readline().strip() or known
+    if not username:
+        raise CliError("Error: Non-null Username Required")
+    return username
+
+
+def _ask_password() -> str:
+    _check_terminal()
+    import getpass
+
+    password = getpass.getpass("Password: ")
+    if not password:
+        raise CliError("Error: Password Required")
+    return password
+
+
+def _check_terminal() -> None:
+    """Without a terminal nobody can be asked."""
     if not os.isatty(0):
         raise CliError(
             "Error: Cannot perform an interactive login from a non TTY device",
             hint="echo $TOKEN | pogu login -u NAME --password-stdin SERVER",
         )
-    if hidden:
-        import getpass
-
-        return getpass.getpass(prompt)
-    write(1, prompt)
-    return sys.stdin.readline().strip()
 
 
 def _logout(context: Context, values: Values) -> int:

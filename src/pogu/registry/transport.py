@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 15.0
+_LOGINS = 2
 _LARGEST_REFUSAL = 1 << 20
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -223,7 +224,7 @@ class Transport:
             domain=self._domain,
             path=path,
             anonymous=self._credentials.is_anonymous,
-            insufficient=any("error" in one.parameters for one in challenges),
+            insufficient=_is_insufficient(challenges),
             retry_after=pause_s,
         )
         again = Again(error, pause_s=pause_s) if response.status in _RETRIED else None
@@ -240,24 +241,29 @@ class Transport:
         headers: dict[str, str],
         data: Body,
     ) -> ClientResponse:
-        """Send with the token there is; get one where it is asked for, once."""
+        """Send with the token there is; get one where it is asked for, another if it ran out."""
         key = (endpoint.url, scope)
         token = self._tokens.get(key)
         if token is not None and token.is_stale and token.challenge is not None:
             token = await self._renew(key, token, [token.challenge], endpoint)
         response = await self._send(method, url, endpoint, headers, data, token)
-        if response.status != 401 or not url.startswith(endpoint.url + "/"):
-            return response
-        challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
-        try:
-            fresh = await self._renew(key, token, challenges, endpoint)
-        except BaseException:
+        for _ in range(_LOGINS):
+            if response.status != 401 or not url.startswith(endpoint.url + "/"):
+                return response
+            challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
+            if token is not None and _is_insufficient(challenges):
+                return response
+            try:
+                fresh = await self._renew(key, token, challenges, endpoint)
+            except BaseException:
+                response.release()
+                raise
+            if fresh is None or (token is not None and fresh.header == token.header):
+                return response
             response.release()
-            raise
-        if fresh is None or (token is not None and fresh.header == token.header):
-            return response
-        response.release()
-        return await self._send(method, url, endpoint, headers, data, fresh)
+            token = fresh
+            response = await self._send(method, url, endpoint, headers, data, token)
+        return response
 
     async def _renew(
         self,
@@ -341,3 +347,8 @@ class Transport:
         response = await self._exchange.send(method, url, sent, data, endpoint)
         self._answered = True
         return response
+
+
+def _is_insufficient(challenges: list[Challenge]) -> bool:
+    """A token was sent that holds, and does not allow this (RFC 6750 3.1)."""
+    return any(one.parameters.get("error") == "insufficient_scope" for one in challenges)
