@@ -270,3 +270,32 @@ def test_a_tree_of_few_layers_can_be_mounted_with_and_without_upper(
     mount_overlay(OverlayMount(lower=lower, upper=draft.diff, work=draft.work), target)
     (target / "new").touch()
     assert os.listdir(draft.diff) == ["new"]
+
+
+def test_what_lies_in_a_set_group_id_directory_keeps_its_own_group(tmp_path: Path) -> None:
+    entries = [
+        an_entry("mail", type=tarfile.DIRTYPE, mode=0o2775, owner=(0, 8)),
+        a_file("mail/spool", b"x"),
+        an_entry("mail/box", type=tarfile.DIRTYPE, mode=0o755),
+        an_entry("mail/link", type=tarfile.SYMTYPE, link="spool"),
+    ]
+    apply_tar(a_tar(entries), tmp_path)
+    owners = [os.lstat(tmp_path / "mail" / name).st_gid for name in ("spool", "box", "link")]
+    assert owners == [0, 0, 0]
+    assert stat.S_IMODE((tmp_path / "mail/box").stat().st_mode) == 0o755
+
+
+def test_modes_are_those_of_the_archive_below_a_default_acl(tmp_path: Path) -> None:
+    acl = struct.pack("<I", 2) + b"".join(
+        struct.pack("<HHI", tag, permissions, 0xFFFFFFFF)
+        for tag, permissions in ((0x01, 7), (0x04, 5), (0x20, 0))
+    )
+    os.setxattr(tmp_path, "system.posix_acl_default", acl)
+    apply_tar(a_tar([a_directory("d"), a_file("d/f", b"x", mode=0o644)]), tmp_path)
+    assert stat.S_IMODE((tmp_path / "d/f").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o666, 0o777, 0o4755, 0o1600, 0])
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path, mode: int) -> None:
+    apply_tar(a_tar([a_file("f", b"x", mode=mode)]), tmp_path)
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == mode

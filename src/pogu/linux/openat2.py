@@ -13,6 +13,7 @@ __all__ = ["openat2_in_root", "read_in_root"]
 _libc = ctypes.CDLL(None, use_errno=True)
 _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_IN_ROOT = 0x10
 
 
@@ -24,9 +25,15 @@ class _OpenHow(ctypes.Structure):
     )
 
 
-def openat2_in_root(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
-    """Open `path` with `root_fd` as its `/`: links and `..` are resolved, never out of it."""
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+def openat2_in_root(
+    root_fd: int, path: str, flags: int, mode: int = 0, *, links: bool = True
+) -> int:
+    """Open `path` with `root_fd` as its `/`: links and `..` are resolved, never out of it.
+
+    Raises: OSError; with `links` false ELOOP when a part of the path is a symbolic link.
+    """
+    resolve = _RESOLVE_IN_ROOT | (_RESOLVE_NO_MAGICLINKS if links else _RESOLVE_NO_SYMLINKS)
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     while True:
         fd: int = _libc.syscall(
             _SYS_OPENAT2, root_fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how)

@@ -6,28 +6,28 @@ No entry is written outside the root (`rooted.py`).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple
 
 from pogu.errors import EngineError, SystemFailure
-from pogu.storage.compression import decompressed
 from pogu.storage.journal import JournalWriter
 from pogu.storage.rooted import Place, RootedTree, clean_path
+from pogu.storage.tarheader import Entry
 from pogu.storage.tarstream import BadArchive, TarStream, archive_errors
 
 __all__ = ["Applied", "apply_tar", "no_space"]
 
-_CHUNK = 1 << 20
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _OPAQUE_XATTR = "trusted.overlay.opaque"
-_XATTR = "SCHILY.xattr."
+_DEFAULT_ACL = "system.posix_acl_default"
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _SPECIAL = {
@@ -59,7 +59,7 @@ def apply_tar(
     writer = JournalWriter(journal) if journal else None
     try:
         with archive_errors(), RootedTree(root) as tree:
-            stream = TarStream(decompressed(tar), writer)
+            stream = TarStream(tar, writer)
             try:
                 unpacker = _Unpacker(stream, tree, writer, whiteouts=whiteouts)
                 for entry in stream.entries():
@@ -91,6 +91,14 @@ def no_space(err: OSError) -> EngineError:
     return SystemFailure(f"cannot write layer{where}: {err.strerror}")
 
 
+class _Journaled(NamedTuple):
+    """One content in the journal: its number there, its place in its file."""
+
+    number: int
+    offset: int
+    size: int
+
+
 class _Unpacker:
     """State of one unpacking: what is set at the end, where journaled contents lie."""
 
@@ -102,38 +110,41 @@ class _Unpacker:
         self._journal = journal
         self._whiteouts = whiteouts
         self._directory_times: dict[str, int] = {}
-        self._contents: dict[int, list[int]] = {}
-        """Inode → numbers of its contents in the journal."""
+        self._contents: dict[str, list[_Journaled]] = {}
+        """Real path of a file → its contents in the journal."""
+        self._given = _modes_given_exactly(tree.root_fd)
+        self._passing_on: set[str] = set()
+        """Directories whose group (set-group-ID) goes to what is made in them."""
         self.size_bytes = 0
 
-    def unpack(self, entry: tarfile.TarInfo) -> None:
-        path = clean_path(entry.name)
-        if path == ".":
-            if entry.isdir():
-                self._set_metadata(self._tree.root_fd, entry, path)
-            return
-        place = self._tree.place(path)
-        if self._whiteouts and place.name.startswith(_WHITEOUT):
+    def unpack(self, entry: Entry) -> None:
+        place = self._tree.place_of_name(entry.name)
+        if place.name == ".":
+            if entry.kind == tarfile.DIRTYPE:
+                self._set_metadata(self._tree.root_fd, entry, place)
+                self._directory_times["."] = entry.time_ns
+        elif self._whiteouts and place.name.startswith(_WHITEOUT):
             self._whiteout(place)
         else:
-            self._make(entry, path, place)
+            self._make(entry, place)
 
-    def _make(self, entry: tarfile.TarInfo, path: str, place: Place) -> None:
-        if entry.isreg():
-            self._regular(entry, path, place)
-        elif entry.isdir():
-            self._directory(entry, path, place)
-        elif entry.issym():
-            if not entry.linkname:
-                raise BadArchive(f"invalid tar archive: the link {path} leads to nothing")
-            self._create(place, lambda: os.symlink(entry.linkname, place.name, dir_fd=place.parent))
-            _set_link_metadata(place, entry)
-        elif entry.islnk():
-            self._hard_link(entry, path, place)
-        elif entry.type in _SPECIAL:
+    def _make(self, entry: Entry, place: Place) -> None:
+        kind = entry.kind
+        if kind == tarfile.REGTYPE:
+            self._regular(entry, place)
+        elif kind == tarfile.DIRTYPE:
+            self._directory(entry, place)
+        elif kind == tarfile.SYMTYPE:
+            if not entry.link:
+                raise BadArchive(f"invalid tar archive: the link {entry.name} leads to nothing")
+            self._create(place, lambda: os.symlink(entry.link, place.name, dir_fd=place.parent))
+            self._set_link_metadata(place, entry)
+        elif kind == tarfile.LNKTYPE:
+            self._hard_link(entry, place)
+        elif kind in _SPECIAL:
             self._special(entry, place)
         else:
-            raise BadArchive(f"invalid tar archive: {path} has the unknown type {entry.type!r}")
+            raise BadArchive(f"invalid tar archive: {entry.name} has the unknown type {kind!r}")
 
     def _create(self, place: Place, make: Callable[[], object]) -> None:
         """Call `make`; where something stands in its place, remove that and call again."""
@@ -143,22 +154,21 @@ class _Unpacker:
             self._tree.remove(place, self._save_content)
             make()
 
-    def _save_content(self, place: Place, info: os.stat_result) -> None:
+    def _save_content(self, place: Place, _info: os.stat_result) -> None:
         """A file goes away again: what the journal wants from it moves into the journal."""
-        numbers = self._contents.pop(info.st_ino, ())
-        if not numbers or self._journal is None:
+        contents = self._contents.pop(place.real_path, ())
+        if not contents or self._journal is None:
             return
         fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=place.parent)
         try:
-            for number in numbers:
-                content = self._journal.place(number)
-                self._journal.replace(number, os.pread(fd, content.size, content.offset))
+            for content in contents:
+                self._journal.replace(content.number, os.pread(fd, content.size, content.offset))
         finally:
             os.close(fd)
 
     # ---- the kinds of entries -----------------------------------------------------------
 
-    def _directory(self, entry: tarfile.TarInfo, path: str, place: Place) -> None:
+    def _directory(self, entry: Entry, place: Place) -> None:
         opaque = False
         try:
             os.mkdir(place.name, 0o755, dir_fd=place.parent)
@@ -170,59 +180,68 @@ class _Unpacker:
                 os.mkdir(place.name, 0o755, dir_fd=place.parent)
         fd = os.open(place.name, _DIRECTORY_FLAGS, dir_fd=place.parent)
         try:
-            self._set_metadata(fd, entry, path)
+            self._set_metadata(fd, entry, place)
             if opaque:
                 os.setxattr(fd, _OPAQUE_XATTR, b"y")
         finally:
             os.close(fd)
+        self._directory_times[place.real_path] = entry.time_ns
 
-    def _regular(self, entry: tarfile.TarInfo, path: str, place: Place) -> None:
+    def _regular(self, entry: Entry, place: Place) -> None:
         try:
-            fd = os.open(place.name, _FILE_FLAGS, 0o600, dir_fd=place.parent)
+            fd = self._open_new(entry, place)
         except FileExistsError:
             self._tree.remove(place, self._save_content)
-            fd = os.open(place.name, _FILE_FLAGS, 0o600, dir_fd=place.parent)
+            fd = self._open_new(entry, place)
         try:
             if entry.size:
                 self._content(fd, entry, place)
             self.size_bytes += entry.size
-            self._set_metadata(fd, entry, path)
+            if (
+                entry.mode & ~self._given
+                or entry.uid
+                or entry.gid
+                or entry.xattrs
+                or (place.real in self._passing_on)
+            ):
+                self._set_metadata(fd, entry, place)
+            os.utime(fd, ns=(entry.time_ns, entry.time_ns))
         except OSError as err:
-            raise OSError(err.errno, err.strerror, path) from err
+            raise OSError(err.errno, err.strerror, entry.name) from err
         finally:
             os.close(fd)
 
-    def _content(self, fd: int, entry: tarfile.TarInfo, place: Place) -> None:
-        sparse = cast("Iterable[tuple[int, int]] | None", entry.sparse)
-        if sparse is None:
-            segments = [(0, entry.size)]
-        else:
-            os.ftruncate(fd, entry.size)
-            segments = [segment for segment in sparse if segment[1]]
-        numbers = []
-        for offset, size in segments:
-            if offset:
-                os.lseek(fd, offset, os.SEEK_SET)
-            self._copy(fd, size)
-            if self._journal is not None:
-                numbers.append(self._journal.content(place.real_path, offset, size))
-        if numbers:
-            self._contents[os.fstat(fd).st_ino] = numbers
+    def _open_new(self, entry: Entry, place: Place) -> int:
+        return os.open(place.name, _FILE_FLAGS, entry.mode & self._given, dir_fd=place.parent)
 
-    def _copy(self, fd: int, size: int) -> None:
+    def _content(self, fd: int, entry: Entry, place: Place) -> None:
+        if entry.sparse is None:
+            self._segment(fd, place, 0, entry.size)
+            return
+        os.ftruncate(fd, entry.size)
+        for offset, size in entry.sparse:
+            if size:
+                os.lseek(fd, offset, os.SEEK_SET)
+                self._segment(fd, place, offset, size)
+
+    def _segment(self, fd: int, place: Place, offset: int, size: int) -> None:
         left = size
         while left:
-            data = self._stream.read_content(min(left, _CHUNK))
+            data = self._stream.read_content(left)
             if not data:
                 raise BadArchive("invalid tar archive: a sparse file lacks content")
             left -= len(data)
             written = os.write(fd, data)
             while written < len(data):
                 written += os.write(fd, data[written:])
+        if self._journal is not None:
+            path = place.real_path
+            number = self._journal.content(path, offset, size)
+            self._contents.setdefault(path, []).append(_Journaled(number, offset, size))
 
-    def _hard_link(self, entry: tarfile.TarInfo, path: str, place: Place) -> None:
-        target = clean_path(entry.linkname)
-        if target == path:
+    def _hard_link(self, entry: Entry, place: Place) -> None:
+        target = clean_path(entry.link)
+        if target == clean_path(entry.name):
             return
         directory, _, name = target.rpartition("/")
         try:
@@ -246,13 +265,11 @@ class _Unpacker:
         finally:
             os.close(parent)
 
-    def _special(self, entry: tarfile.TarInfo, place: Place) -> None:
-        mode = entry.mode & 0o7777
-        device = 0 if entry.isfifo() else os.makedev(entry.devmajor, entry.devminor)
-        kind = _SPECIAL[entry.type] | mode
-        self._create(place, lambda: os.mknod(place.name, kind, device, dir_fd=place.parent))
-        _set_link_metadata(place, entry)
-        os.chmod(place.name, mode, dir_fd=place.parent)
+    def _special(self, entry: Entry, place: Place) -> None:
+        kind = _SPECIAL[entry.kind] | entry.mode
+        self._create(place, lambda: os.mknod(place.name, kind, entry.device, dir_fd=place.parent))
+        self._set_link_metadata(place, entry)
+        os.chmod(place.name, entry.mode, dir_fd=place.parent)
 
     def _whiteout(self, place: Place) -> None:
         if place.name == _OPAQUE:
@@ -268,30 +285,48 @@ class _Unpacker:
 
     # ---- metadata -----------------------------------------------------------------------
 
-    def _set_metadata(self, fd: int, entry: tarfile.TarInfo, path: str) -> None:
-        if entry.uid or entry.gid:
+    def _set_metadata(self, fd: int, entry: Entry, place: Place) -> None:
+        """Owner, mode (in this order: a change of owner takes set-user-ID away), xattrs."""
+        if entry.uid or entry.gid or place.real in self._passing_on:
             os.fchown(fd, entry.uid, entry.gid)
-        os.fchmod(fd, entry.mode & 0o7777)
-        for key, value in entry.pax_headers.items():
-            if key.startswith(_XATTR):
-                _set_xattr(fd, key.removeprefix(_XATTR), value)
-        time_ns = _time_ns(entry)
-        if entry.isdir():
-            self._directory_times[path] = time_ns
-        else:
-            os.utime(fd, ns=(time_ns, time_ns))
+        os.fchmod(fd, entry.mode)
+        if entry.kind == tarfile.DIRTYPE and entry.mode & stat.S_ISGID:
+            self._passing_on.add(place.real_path)
+        for name, value in entry.xattrs.items():
+            if name == _DEFAULT_ACL:
+                self._given = 0
+            _set_xattr(fd, name, value)
+
+    def _set_link_metadata(self, place: Place, entry: Entry) -> None:
+        if entry.uid or entry.gid or place.real in self._passing_on:
+            os.chown(place.name, entry.uid, entry.gid, dir_fd=place.parent, follow_symlinks=False)
+        times = (entry.time_ns, entry.time_ns)
+        os.utime(place.name, ns=times, dir_fd=place.parent, follow_symlinks=False)
 
     def finish(self) -> None:
         """Set the directories' times, after everything in them was made."""
         for path, time_ns in self._directory_times.items():
             try:
-                fd = self._tree.open_directory(path, os.O_NOFOLLOW)
+                fd = self._tree.open_directory(path, links=False)
             except OSError:
                 continue  # replaced by a later entry
             try:
                 os.utime(fd, ns=(time_ns, time_ns))
             finally:
                 os.close(fd)
+
+
+def _modes_given_exactly(root_fd: int) -> int:
+    """Return the mode bits that a new file gets as they are asked for, without chmod.
+
+    Those that the umask leaves; none where a default ACL decides (acl(5)).
+    """
+    with contextlib.suppress(OSError):
+        if _DEFAULT_ACL in os.listxattr(root_fd):
+            return 0
+    with open("/proc/self/status") as status:
+        umask = next((line for line in status if line.startswith("Umask:")), "Umask: 777")
+    return 0o777 & ~int(umask.split()[1], 8)
 
 
 def _is_whiteout(info: os.stat_result) -> bool:
@@ -308,20 +343,11 @@ def _hide_below(name: str, parent: int) -> None:
             os.close(fd)
 
 
-def _missing_link_target(entry: tarfile.TarInfo) -> BadArchive:
+def _missing_link_target(entry: Entry) -> BadArchive:
     return BadArchive(
-        f"invalid tar archive: hard link {entry.name} to {entry.linkname}, "
+        f"invalid tar archive: hard link {entry.name} to {entry.link}, "
         "which is no file of this archive"
     )
-
-
-def _time_ns(entry: tarfile.TarInfo) -> int:
-    text = entry.pax_headers.get("mtime")
-    if text is None:
-        return int(entry.mtime) * 1_000_000_000
-    whole, _, fraction = text.partition(".")
-    part = int((fraction + "000000000")[:9])
-    return int(whole) * 1_000_000_000 + (-part if whole.startswith("-") else part)
 
 
 def _set_xattr(fd: int, name: str, value: str) -> None:
@@ -333,10 +359,3 @@ def _set_xattr(fd: int, name: str, value: str) -> None:
     except OSError as err:
         if err.errno not in (errno.ENOTSUP, errno.EPERM):
             raise
-
-
-def _set_link_metadata(place: Place, entry: tarfile.TarInfo) -> None:
-    if entry.uid or entry.gid:
-        os.chown(place.name, entry.uid, entry.gid, dir_fd=place.parent, follow_symlinks=False)
-    time_ns = _time_ns(entry)
-    os.utime(place.name, ns=(time_ns, time_ns), dir_fd=place.parent, follow_symlinks=False)

@@ -45,10 +45,10 @@ class JournalWriter:
         self._encode = msgspec.msgpack.Encoder().encode
         self._raw = bytearray()
         self._ready = bytearray()
-        self._contents: list[Content] = []
+        self._count = 0
         self._replaced: dict[int, bytes] = {}
 
-    def raw(self, data: bytes) -> None:
+    def raw(self, data: bytes | memoryview) -> None:
         """Append bytes that stand in the tar as they are."""
         self._raw += data
         if len(self._raw) > _FLUSH_BYTES:
@@ -58,11 +58,8 @@ class JournalWriter:
         """Append a reference; return its number."""
         self._end_raw()
         self._append(b"C", self._encode((os.fsencode(path), offset, size)))
-        self._contents.append(Content(path, offset, size))
-        return len(self._contents) - 1
-
-    def place(self, number: int) -> Content:
-        return self._contents[number]
+        self._count += 1
+        return self._count - 1
 
     def replace(self, number: int, data: bytes) -> None:
         """The referenced file goes away: keep its content here."""

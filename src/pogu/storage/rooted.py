@@ -21,6 +21,7 @@ __all__ = ["Place", "RootedTree", "clean_path"]
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY
 _OPEN_LIMIT = 64
+_NO_NAMES = frozenset({"", ".", ".."})
 
 
 class Place(NamedTuple):
@@ -55,6 +56,8 @@ class RootedTree:
         self.root_fd = os.open(root, _DIRECTORY_FLAGS)
         self._root_path = os.readlink(f"/proc/self/fd/{self.root_fd}")
         self._open: dict[str, Place] = {}
+        self._spelled: dict[str, Place] = {}
+        """The same by the names that archives write: `./usr/bin` for `usr/bin`."""
 
     def __enter__(self) -> RootedTree:
         return self
@@ -69,17 +72,49 @@ class RootedTree:
         known = self._open.get(directory) or self._open_parent(directory)
         return Place(known.parent, name, known.real)
 
+    def place_of_name(self, name: str) -> Place:
+        """As `place`, for a name as an archive writes it; the root itself is `.` in itself.
+
+        Raises: BadArchive when the name leaves the root.
+        """
+        spelled, _, last = name.rpartition("/")
+        known = self._spelled.get(spelled)
+        if known is not None and last not in _NO_NAMES:
+            return Place(known.parent, last, known.real)
+        path = clean_path(name)
+        if path == ".":
+            return Place(self.root_fd, ".", "")
+        place = self.place(path)
+        if last == place.name:
+            self._spelled[spelled] = place
+        return place
+
     def real_path(self, fd: int) -> str:
         """Where an open directory of the tree lies, from the root, without links."""
         return os.readlink(f"/proc/self/fd/{fd}")[len(self._root_path) :].lstrip("/")
 
-    def open_directory(self, path: str, flags: int = 0) -> int:
+    def open_directory(self, path: str, *, links: bool = True) -> int:
         """Open a directory inside the root; the caller closes it. Raises: OSError."""
-        return openat2_in_root(self.root_fd, path or ".", _DIRECTORY_FLAGS | flags)
+        return openat2_in_root(self.root_fd, path or ".", _DIRECTORY_FLAGS, links=links)
 
     def _open_parent(self, directory: str) -> Place:
         if len(self._open) >= _OPEN_LIMIT:
             self._forget(keep=None)
+        found = self._open_plain(directory) or self._open_linked(directory)
+        self._open[directory] = found
+        return found
+
+    def _open_plain(self, directory: str) -> Place | None:
+        """None unless every part of the path is a directory that is there."""
+        clean = posixpath.normpath(directory) if directory else ""
+        if directory != clean or directory.startswith(("/", "..")):
+            return None
+        try:
+            return Place(self.open_directory(directory, links=False), "", directory)
+        except OSError:
+            return None
+
+    def _open_linked(self, directory: str) -> Place:
         try:
             fd = self.open_directory(directory)
         except OSError as err:
@@ -91,9 +126,7 @@ class RootedTree:
                 raise
             self._make_parents(directory)
             fd = self.open_directory(directory)
-        real = self.real_path(fd)
-        self._open[directory] = Place(fd, "", real)
-        return self._open[directory]
+        return Place(fd, "", self.real_path(fd))
 
     def _make_parents(self, directory: str) -> None:
         """From the top down, without recursion: a path may have two thousand parts."""
@@ -136,6 +169,7 @@ class RootedTree:
             if path not in kept:
                 os.close(place.parent)
         self._open = kept
+        self._spelled = {}
 
 
 def _remove_tree(place: Place, on_file: Callable[[Place, os.stat_result], None]) -> None:

@@ -1,12 +1,9 @@
-"""Edge: reading a tar front to back: hash on the way, hand out entries, journal the rest."""
+"""Edge: reading a tar front to back: hand out entries and their content, journal the rest."""
 
 from __future__ import annotations
 
-import hashlib
 import lzma
-import queue
 import tarfile
-import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +11,10 @@ from typing import IO, BinaryIO, cast
 
 from pogu.errors import InvalidParameter
 from pogu.storage.journal import JournalWriter
+from pogu.storage.readahead import ReadAhead
+from pogu.storage.tarheader import BLOCK_BYTES, Entry, entry_of, plain_entry
 
-__all__ = ["BadArchive", "HashingReader", "TarStream", "archive_errors"]
+__all__ = ["BadArchive", "TarStream", "archive_errors"]
 
 _CHUNK = 1 << 20
 _HEADER_LIMIT_BYTES = 16 << 20
@@ -52,84 +51,96 @@ def archive_errors() -> Iterator[None]:
         raise BadArchive(f"invalid compressed archive: {err}", hint=_CUT_SHORT) from err
 
 
-class HashingReader:
-    """Reads exactly what is asked, hashes all of it in a thread of its own, counts."""
+class _Cursor:
+    """Where the parser stands. What is passed and is no content goes into the journal."""
 
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self._position = 0
-        self._hash = hashlib.sha256()
-        self._small: list[bytes] = []
-        self._small_size = 0
-        self._queue: queue.Queue[bytes | None] = queue.Queue(maxsize=16)
-        self._thread = threading.Thread(target=self._hash_all, name="pogu-hash", daemon=True)
-        self._thread.start()
+    def __init__(self, source: BinaryIO, journal: JournalWriter | None) -> None:
+        self.blocks = ReadAhead(source)
+        self._journal = journal
+        self._block = b""
+        self._view = memoryview(self._block)
+        self._at = 0
+        self._journaled = 0
+        """Up to here the block is in the journal, or content."""
+        self._passed = 0
+        """Bytes of earlier blocks."""
 
-    def _hash_all(self) -> None:
-        while (block := self._queue.get()) is not None:
-            self._hash.update(block)
+    def tell(self) -> int:
+        return self._passed + self._at
+
+    def _next_block(self) -> bool:
+        self._journal_passed()
+        self._passed += len(self._block)
+        self._block = self.blocks.next()
+        self._view = memoryview(self._block)
+        self._at = self._journaled = 0
+        return bool(self._block)
+
+    def _journal_passed(self) -> None:
+        if self._journal is not None and self._journaled < self._at:
+            self._journal.raw(self._view[self._journaled : self._at])
+        self._journaled = self._at
 
     def read(self, size: int) -> bytes:
         """Return `size` bytes, fewer only at the end."""
-        data = self._source.read(size)
-        if len(data) < size:
-            parts = [data]
-            missing = size - len(data)
-            while missing and (more := self._source.read(missing)):
-                parts.append(more)
-                missing -= len(more)
-            data = b"".join(parts)
-        self._position += len(data)
-        self._small.append(data)
-        self._small_size += len(data)
-        if self._small_size >= _CHUNK:
-            self._flush()
-        return data
+        start, self._at = self._at, self._at + size
+        if self._at <= len(self._block):
+            return self._block[start : self._at]
+        parts = [self._block[start:]]
+        missing = self._at - len(self._block)
+        self._at = len(self._block)
+        while missing and self._next_block():
+            self._at = min(missing, len(self._block))
+            parts.append(self._block[: self._at])
+            missing -= self._at
+        return b"".join(parts)
 
-    def _flush(self) -> None:
-        self._queue.put(b"".join(self._small))
-        self._small, self._small_size = [], 0
+    def skip(self, size: int) -> int:
+        """As `read`, returning how many bytes there were."""
+        left = size
+        while left:
+            step = min(left, len(self._block) - self._at)
+            self._at += step
+            left -= step
+            if left and not self._next_block():
+                break
+        return size - left
 
-    def tell(self) -> int:
-        return self._position
-
-    def close(self) -> None:
-        """End the hashing thread. Idempotent."""
-        if self._thread.is_alive():
-            self._flush()
-            self._queue.put(None)
-            self._thread.join()
-
-    def hexdigest(self) -> str:
-        """Digest of all that was read."""
-        self.close()
-        return self._hash.hexdigest()
+    def content(self, limit: int) -> memoryview:
+        """Return up to `limit` bytes that the journal does not get; none only at the end."""
+        if self._at == len(self._block) and not self._next_block():
+            return memoryview(b"")
+        self._journal_passed()
+        start, self._at = self._at, min(self._at + limit, len(self._block))
+        self._journaled = self._at
+        return self._view[start : self._at]
 
 
 class _HeaderFile:
-    """What tarfile reads headers from: only exact forward reads, each journaled."""
+    """What tarfile reads headers from: forward only, one block may be given back."""
 
-    def __init__(self, reader: HashingReader, journal: JournalWriter | None) -> None:
-        self._reader = reader
-        self._journal = journal
+    def __init__(self, cursor: _Cursor) -> None:
+        self._cursor = cursor
+        self._given_back = b""
+
+    def give_back(self, block: bytes) -> None:
+        self._given_back = block
 
     def read(self, size: int) -> bytes:
         if size > _HEADER_LIMIT_BYTES:
             raise BadArchive(f"invalid tar archive: a header of {size} bytes")
-        data = self._reader.read(size)
-        if self._journal is not None:
-            self._journal.raw(data)
-        return data
+        head, self._given_back = self._given_back[:size], self._given_back[size:]
+        return head + self._cursor.read(size - len(head)) if len(head) < size else head
 
     def tell(self) -> int:
-        return self._reader.tell()
+        return self._cursor.tell() - len(self._given_back)
 
 
-class _Entry(tarfile.TarInfo):
+class _TarInfo(tarfile.TarInfo):
     """tarfile takes a broken header behind the first for the end of the archive; we do not."""
 
     @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> _Entry:
+    def fromtarfile(cls, tar: tarfile.TarFile) -> _TarInfo:
         try:
             return super().fromtarfile(tar)
         except tarfile.HeaderError as err:
@@ -152,36 +163,59 @@ class TarStream:
     """
 
     def __init__(self, source: BinaryIO, journal: JournalWriter | None = None) -> None:
-        self._reader = HashingReader(source)
-        self._file = _HeaderFile(self._reader, journal)
+        self._cursor = _Cursor(source, journal)
+        self._file = _HeaderFile(self._cursor)
+        self._tar: tarfile.TarFile | None = None
         self._left = 0
         self._padding = 0
 
-    def entries(self) -> Iterator[tarfile.TarInfo]:
+    def entries(self) -> Iterator[Entry]:
         """Raises: BadArchive where the format is broken."""
-        tar = tarfile.TarFile(
-            fileobj=cast(IO[bytes], self._file),
-            mode="r",
-            tarinfo=_Entry,
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
-        member: tarfile.TarInfo | None = vars(tar)["firstmember"]
-        vars(tar)["firstmember"] = None  # else next() gives it once more
-        while member is not None:
-            stored = cast(int, vars(tar)["offset"]) - self._reader.tell()
-            self._left = _stored_size(member, stored)
-            self._padding = stored - self._left
-            yield member
+        whole = True
+        while whole and (entry := self._next()) is not None:
+            yield entry
             whole = self._skip_rest()
-            vars(tar)["members"].clear()
-            member = tar.next() if whole else None
 
-    def read_content(self, size: int) -> bytes:
-        """Read content of the current entry without journaling it. Raises: BadArchive."""
-        size = min(size, self._left)
-        data = self._reader.read(size)
-        if len(data) < size:
+    def _next(self) -> Entry | None:
+        block = self._cursor.read(BLOCK_BYTES)
+        if len(block) == BLOCK_BYTES and not (self._tar and self._tar.pax_headers):
+            entry = plain_entry(block)
+            if entry is not None:
+                self._left = entry.size if entry.kind == tarfile.REGTYPE else 0
+                self._padding = -self._left % BLOCK_BYTES
+                return entry
+        self._file.give_back(block)
+        return self._by_tarfile()
+
+    def _by_tarfile(self) -> Entry | None:
+        """Let tarfile read the header, and those that belong to it."""
+        if self._tar is None:
+            self._tar = tarfile.TarFile(
+                fileobj=cast(IO[bytes], self._file),
+                mode="r",
+                tarinfo=_TarInfo,
+                encoding="utf-8",
+                errors="surrogateescape",
+            )
+            member: tarfile.TarInfo | None = vars(self._tar)["firstmember"]
+            vars(self._tar)["firstmember"] = None  # else next() gives it once more
+        else:
+            vars(self._tar)["offset"] = self._file.tell()
+            member = self._tar.next()
+        vars(self._tar)["members"].clear()
+        if member is None:
+            return None
+        stored = cast(int, vars(self._tar)["offset"]) - self._file.tell()
+        self._left = _stored_size(member, stored)
+        self._padding = stored - self._left
+        return entry_of(member)
+
+    def read_content(self, size: int) -> memoryview:
+        """Return the next bytes of the current entry's content, up to `size`; they are not
+        journaled. Raises: BadArchive.
+        """
+        data = self._cursor.content(min(size, self._left)) if self._left else memoryview(b"")
+        if not data and self._left:
             raise BadArchive("invalid tar archive: unexpected EOF", hint=_CUT_SHORT)
         self._left -= len(data)
         return data
@@ -191,25 +225,21 @@ class TarStream:
         CLI sends such ones when the Dockerfile lies outside of the context.
         """
         rest = self._left + self._padding
-        while rest > 0:
-            data = self._file.read(min(rest, _CHUNK))
-            if not data and rest != self._padding:
-                raise BadArchive("invalid tar archive: unexpected EOF", hint=_CUT_SHORT)
-            if not data:
-                break
-            rest -= len(data)
+        skipped = self._cursor.skip(rest) if rest else 0
+        if skipped < rest and (skipped or rest != self._padding):
+            raise BadArchive("invalid tar archive: unexpected EOF", hint=_CUT_SHORT)
         self._left = self._padding = 0
-        return rest == 0
+        return skipped == rest
 
     def finish(self) -> str:
         """Read on to the end of the stream and return the hex digest of everything."""
-        while self._file.read(_CHUNK):
+        while self._cursor.skip(_CHUNK):
             pass
-        return self._reader.hexdigest()
+        return self._cursor.blocks.hexdigest()
 
     def close(self) -> None:
         """Give the thread back. Idempotent."""
-        self._reader.close()
+        self._cursor.blocks.close()
 
 
 def _stored_size(member: tarfile.TarInfo, stored: int) -> int:
