@@ -12,6 +12,7 @@ from tests.engine_process import eventually
 pytestmark = [pytest.mark.root, needs_docker_cli]
 
 TRAP = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"
+IDLE = "while :; do sleep 0.05; done"
 DEAF = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
 
@@ -329,3 +330,35 @@ def test_a_paused_container_survives_the_engine(docker: DockerCli) -> None:
     docker.ok("unpause", "frozen")
     docker.ok("stop", "frozen")
     assert docker.show("{{.State.ExitCode}}", "frozen") == "9"
+
+
+# ---- update ----------------------------------------------------------------------------------
+
+
+def test_update_changes_the_limits_of_a_running_container(docker: DockerCli) -> None:
+    docker.start("small", f"echo ready; {IDLE}", "-m", "64m", "--pids-limit", "50")
+    options = ("--memory", "128m", "--memory-swap", "-1", "--pids-limit", "60", "--cpus", "0.5")
+    docker.ok("update", *options, "small")
+    shown = "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.NanoCpus}}"
+    assert docker.show(shown, "small") == f"{128 << 20} 60 500000000"
+    usage = json.loads(docker.ok("stats", "--no-stream", "--format", "json", "small"))
+    assert usage["MemUsage"].endswith("/ 128MiB")
+    docker.engine.kill()
+    assert docker.engine.ok("inspect", "-f", shown, "small") == f"{128 << 20} 60 500000000"
+
+
+def test_update_of_the_restart_policy_holds_from_the_next_end_on(docker: DockerCli) -> None:
+    docker.ok("run", "-d", "--name", "again", "busybox", "sh", "-c", "sleep 0.5; exit 3")
+    docker.ok("update", "--restart", "on-failure:1", "again")
+    docker.ok("wait", "again")
+    eventually(lambda: docker.show("{{.RestartCount}}", "again") == "1", what="it started again")
+    eventually(lambda: docker.status("again") == "exited", what="it ended for good")
+
+
+def test_update_refuses_what_cannot_be_and_changes_nothing(docker: DockerCli) -> None:
+    docker.ok("run", "-d", "--rm", "--name", "once", "-m", "64m", "busybox", "sleep", "1000")
+    said = docker.refused("update", "--restart", "always", "once")
+    assert "Restart policy cannot be updated because AutoRemove is enabled" in said
+    assert "Minimum memory limit allowed is 6MB" in docker.refused("update", "-m", "1m", "once")
+    assert docker.show("{{.HostConfig.Memory}}", "once") == str(64 << 20)
+    assert "you must provide one or more flags" in docker.engine.refused("update", "once")

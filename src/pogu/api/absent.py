@@ -47,7 +47,6 @@ ROUTES = [
     ),
     Route("POST", "/containers/{name}/exec", _not_yet("exec", _EXEC)),
     Route(_ANY, "/exec/{rest}", _not_yet("exec", _EXEC)),
-    Route("POST", "/containers/{name}/update", _not_yet("update")),
     Route("GET", "/containers/{name}/changes", _not_yet("diff")),
     Route("GET", "/containers/{name}/export", _not_yet("export")),
     Route("GET", "/containers/{name}/attach/ws", _not_yet("attach by websocket")),

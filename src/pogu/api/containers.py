@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pogu.api import container_filter, container_view
 from pogu.api.call import Call
-from pogu.api.create_body import create_request
+from pogu.api.create_body import create_request, update_request
 from pogu.api.http_server import StreamResponse
 from pogu.api.reply import empty, json_reply
 from pogu.api.route import Route, finish
@@ -176,6 +176,12 @@ async def unpause(call: Call) -> StreamResponse:
     return empty()
 
 
+async def update(call: Call) -> StreamResponse:
+    asked = update_request(await call.json_body())
+    warnings = await finish(call.engine.containers.update(call.name, asked))
+    return json_reply({"Warnings": warnings})
+
+
 async def rename(call: Call) -> StreamResponse:
     new_name = call.text("name")
     if not new_name:
@@ -210,6 +216,7 @@ ROUTES = [
     Route("POST", "/containers/{name}/kill", kill),
     Route("POST", "/containers/{name}/pause", pause),
     Route("POST", "/containers/{name}/unpause", unpause),
+    Route("POST", "/containers/{name}/update", update),
     Route("POST", "/containers/{name}/rename", rename),
     Route("DELETE", "/containers/{name}", remove),
 ]

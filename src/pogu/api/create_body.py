@@ -1,4 +1,4 @@
-"""Format: the body of `POST /containers/create` → `CreateRequest`, as leniently as Docker reads it.
+"""Format: the bodies of create and update → our types, as leniently as Docker reads them.
 
 Clients send null for what they leave out and a string where Docker takes a list of words.
 """
@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from pogu.api.call import as_type
 from pogu.errors import InvalidParameter
-from pogu.model.container import CreateRequest
+from pogu.model.container import CreateRequest, UpdateRequest
 
-__all__ = ["create_request"]
+__all__ = ["create_request", "update_request"]
 
 _KEEP_NULLS = ("PortBindings", "EndpointsConfig")
 _EMPTY_OBJECTS = ("ExposedPorts", "Volumes")
@@ -34,6 +34,11 @@ def create_request(body: dict[str, Any]) -> CreateRequest:
     if not tree.get("Image"):
         raise InvalidParameter("no command specified", hint="Image is missing: what should run?")
     return _with_bridge(as_type(tree, CreateRequest))
+
+
+def update_request(body: dict[str, Any]) -> UpdateRequest:
+    """Parse the body of an update. Raises: InvalidParameter, naming the place."""
+    return as_type(_without_nulls(body, ""), UpdateRequest)
 
 
 def _with_bridge(request: CreateRequest) -> CreateRequest:

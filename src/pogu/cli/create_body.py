@@ -11,12 +11,13 @@ from pogu.cli.failure import UsageError
 from pogu.cli.flags import Values
 from pogu.cli.limits import limits, size_of
 
-__all__ = ["create_body"]
+__all__ = ["create_body", "restart_policy"]
 
 Json = dict[str, object]
 
 
-def _restart(text: str) -> Json:
+def restart_policy(text: str) -> Json:
+    """`on-failure:3` → RestartPolicy. Raises: UsageError."""
     name, colon, count = text.partition(":")
     if colon and not count.isdecimal():
         raise UsageError("invalid restart policy format: maximum retry count must be an integer")
@@ -73,7 +74,7 @@ def _host_config(values: Values, console: tuple[int, int]) -> tuple[Json, Json, 
         },
         "NetworkMode": network,
         "PortBindings": bindings,
-        "RestartPolicy": _restart(values.text("restart") or "no"),
+        "RestartPolicy": restart_policy(values.text("restart") or "no"),
         "AutoRemove": values.flag("rm"),
         "VolumesFrom": values.texts("volumes-from") or None,
         "ConsoleSize": list(console),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pogu.cli.failure import UsageError
 from pogu.cli.flags import Values
 
-__all__ = ["limits", "size_bytes", "size_of"]
+__all__ = ["changeable_limits", "limits", "size_bytes", "size_of"]
 
 Json = dict[str, object]
 
@@ -84,25 +84,32 @@ def _devices(values: Values) -> list[Json]:
     return found
 
 
-def limits(values: Values) -> Json:
-    """Return the fields of HostConfig. Raises: UsageError in Docker's words."""
+def changeable_limits(values: Values) -> Json:
+    """Return those fields of HostConfig that `update` takes too. Raises: UsageError."""
     return {
-        "OomScoreAdj": values.number("oom-score-adj") or 0,
         "CpuShares": values.number("cpu-shares") or 0,
         "Memory": size_of(values, "memory"),
         "NanoCpus": _nano_cpus(values.text("cpus")),
-        "CgroupParent": values.text("cgroup-parent"),
         "BlkioWeight": values.number("blkio-weight") or 0,
         "CpuPeriod": values.number("cpu-period") or 0,
         "CpuQuota": values.number("cpu-quota") or 0,
         "CpusetCpus": values.text("cpuset-cpus"),
         "CpusetMems": values.text("cpuset-mems"),
-        "Devices": _devices(values) or None,
-        "DeviceCgroupRules": values.texts("device-cgroup-rule") or None,
         "MemoryReservation": size_of(values, "memory-reservation"),
         "MemorySwap": size_of(values, "memory-swap"),
+        "PidsLimit": values.number("pids-limit"),
+    }
+
+
+def limits(values: Values) -> Json:
+    """Return the fields of HostConfig. Raises: UsageError in Docker's words."""
+    return {
+        **changeable_limits(values),
+        "OomScoreAdj": values.number("oom-score-adj") or 0,
+        "CgroupParent": values.text("cgroup-parent"),
+        "Devices": _devices(values) or None,
+        "DeviceCgroupRules": values.texts("device-cgroup-rule") or None,
         "MemorySwappiness": values.number("memory-swappiness"),
         "OomKillDisable": values.flag("oom-kill-disable"),
-        "PidsLimit": values.number("pids-limit"),
         "Ulimits": _ulimits(values) or None,
     }

@@ -55,6 +55,7 @@ CONTAINER = {
     "kill": "containers",
     "pause": "containers",
     "unpause": "containers",
+    "update": "update",
     "wait": "containers",
     "rm": "containers",
     "rename": "containers",
@@ -127,7 +128,7 @@ SYNONYMS = {
 _ABSENT = frozenset((
     "buildx", "commit", "compose", "config", "context", "cp", "diff", "exec", "export", "load",
     "manifest", "node", "plugin", "save", "search", "secret", "service", "stack",
-    "swarm", "trust", "update",
+    "swarm", "trust",
 ))
 # fmt: on
 _ABSENT_IN = {

@@ -30,8 +30,10 @@ from pogu.errors import Conflict, EngineError, NotModified, SystemFailure
 from pogu.events import EventBus
 from pogu.images.image import rfc3339
 from pogu.linux.blocking import in_thread
+from pogu.model.container import HostConfig
 from pogu.runtime.conmon import Conmon
 from pogu.runtime.oci_runtime import OciRuntime
+from pogu.runtime.workload import Resources
 from pogu.storage.tree import remove_tree
 
 __all__ = ["Lifecycle"]
@@ -302,6 +304,27 @@ class Lifecycle:
         await self._signal(entry, number)
         if number == signal.SIGKILL:
             await self.kill_whole(entry)
+
+    # ---- update --------------------------------------------------------------------------
+
+    async def update(self, entry: Entry, host: HostConfig, limits: Resources | None) -> None:
+        """Give it another host config; `limits` are set at once when it runs.
+
+        The row comes last: what the kernel refuses is not on record.
+        """
+        async with entry.lock:
+            if entry.removed or entry.state.status in (Status.REMOVING, Status.DEAD):
+                raise Conflict('Container is marked for removal and cannot be "update".')
+            if limits is not None and entry.active:
+                try:
+                    await self._runtime.update(entry.id, limits)
+                except EngineError as err:
+                    raise type(err)(
+                        f"Cannot update container {entry.id}: {err.message}", hint=err.hint
+                    ) from err
+            entry.record = msgspec.structs.replace(entry.record, host_config=host)
+            self._rows.save_record(entry.record)
+        self.publish(entry, "update")
 
     # ---- pause ---------------------------------------------------------------------------
 

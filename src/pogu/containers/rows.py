@@ -1,4 +1,4 @@
-"""Service: the tables `containers` (fixed at creation) and `container_states` (what changes)."""
+"""Service: the tables `containers` (fixed at creation but for `update`) and `container_states`."""
 
 from __future__ import annotations
 
@@ -58,6 +58,14 @@ class Rows:
             tx.execute(
                 "UPDATE container_states SET body = ? WHERE id = ?",
                 (msgspec.json.encode(state), container_id),
+            )
+
+    def save_record(self, record: ContainerRecord) -> None:
+        """Replace what was fixed at creation: `update` alone may."""
+        with self._db.transaction() as tx:
+            tx.execute(
+                "UPDATE containers SET body = ? WHERE id = ?",
+                (msgspec.json.encode(record), record.id),
             )
 
     def rename(self, container_id: str, name: str) -> None:

@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from pogu.config import Config
 from pogu.containers.creation import Creator
@@ -29,7 +30,9 @@ from pogu.containers.recovery import Recovery
 from pogu.containers.registry import Registry
 from pogu.containers.rows import Rows
 from pogu.containers.stats import Sample, StatsSampler
-from pogu.containers.validate import check_name
+from pogu.containers.update import changes_limits, updated
+from pogu.containers.validate import check_limits, check_name
+from pogu.containers.workload import resources_of
 from pogu.db import Database
 from pogu.errors import Conflict, InvalidParameter, NotFound, NotModified
 from pogu.events import EventBus
@@ -37,7 +40,7 @@ from pogu.images.image import Image
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup import detect
-from pogu.model.container import CreateRequest
+from pogu.model.container import CreateRequest, UpdateRequest
 from pogu.network.service import Networks
 from pogu.oci.digest import ChainId
 from pogu.runtime.conmon import AttachStream, Conmon
@@ -76,7 +79,7 @@ class Containers:
         self._volumes = volumes
         self._conmon = conmon
         self._rows = Rows(db)
-        cgroup = detect()
+        self._cgroup = cgroup = detect()
         self._registry = Registry()
         self._launcher = Launcher(
             config=config,
@@ -233,6 +236,23 @@ class Containers:
     async def unpause(self, name: str) -> None:
         """Raises: Conflict when it is not paused."""
         await self._lifecycle.unpause(self._registry.find(name))
+
+    async def update(self, name: str, asked: UpdateRequest) -> list[str]:
+        """Change limits and restart policy, at once when it runs; return warnings.
+
+        Raises: InvalidParameter, Conflict; then nothing has changed.
+        """
+        entry = self._registry.find(name)
+        host = updated(entry.record.host_config, asked)
+        warnings = check_limits(host)
+        limits = None
+        if changes_limits(asked):
+            limits, more = resources_of(host, self._cgroup)
+            warnings += more
+            if asked.pids_limit is not None and not limits.pids_limit:
+                limits = replace(limits, pids_limit=-1)
+        await self._lifecycle.update(entry, host, limits)
+        return warnings
 
     async def rename(self, name: str, new_name: str) -> None:
         """Raises: Conflict when the name is in use."""

@@ -10,7 +10,7 @@ from pogu.containers.signals import parse_signal
 from pogu.errors import InvalidParameter, NotImplementedByEngine
 from pogu.model.container import CreateRequest, HostConfig
 
-__all__ = ["check_name", "check_request", "network_mode"]
+__all__ = ["check_limits", "check_name", "check_request", "network_mode"]
 
 _NAME = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _MIB = 1024 * 1024
@@ -48,11 +48,18 @@ def check_request(request: CreateRequest) -> list[str]:
     _check_config(request)
     _check_isolation(host)
     _check_network(request, warnings)
+    warnings += check_limits(host)
+    _check_drivers(host, warnings)
+    return warnings
+
+
+def check_limits(host: HostConfig) -> list[str]:
+    """What may change later too: limits and restart policy. As `check_request`."""
+    warnings: list[str] = []
     _check_memory(host, warnings)
     _check_cpu(host)
     _check_limits(host)
     _check_restart(host)
-    _check_drivers(host, warnings)
     return warnings
 
 

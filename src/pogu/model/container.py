@@ -17,6 +17,7 @@ __all__ = [
     "PortBinding",
     "RestartPolicy",
     "Ulimit",
+    "UpdateRequest",
 ]
 
 
@@ -201,3 +202,22 @@ class CreateRequest(ContainerConfig, frozen=True, kw_only=True, rename="pascal")
 
     host_config: HostConfig = msgspec.field(default_factory=HostConfig)
     networking_config: NetworkingConfig = msgspec.field(default_factory=NetworkingConfig)
+
+
+class UpdateRequest(_Wire, frozen=True, kw_only=True):
+    """Body of `POST /containers/{id}/update`; 0, empty and None leave a value as it is."""
+
+    cpu_shares: int = 0
+    memory: int = 0
+    nano_cpus: int = 0
+    blkio_weight: int = 0
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpu_realtime_period: int = 0
+    cpu_realtime_runtime: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    memory_reservation: int = 0
+    memory_swap: int = 0
+    pids_limit: int | None = None
+    restart_policy: RestartPolicy = msgspec.field(default_factory=RestartPolicy)

@@ -22,9 +22,9 @@ from pogu.runtime.capabilities import ALL_CAPABILITIES
 from pogu.runtime.device import device_node, stat_device
 from pogu.runtime.failure import runtime_failure
 from pogu.runtime.filter_cache import FilterCache
-from pogu.runtime.spec import runtime_config
+from pogu.runtime.spec import limits_config, runtime_config
 from pogu.runtime.user import resolve_user
-from pogu.runtime.workload import Rlimit, Workload
+from pogu.runtime.workload import Resources, Rlimit, Workload
 
 __all__ = ["OciRuntime", "RuntimeState", "resolve_user", "write_bundle"]
 
@@ -164,6 +164,17 @@ class OciRuntime:
     async def _status(self, container_id: str) -> str:
         done = await self._call("state", container_id)
         return _state(json.loads(done.stdout)).status if done.exit_code == 0 else ""
+
+    async def update(self, container_id: str, limits: Resources) -> None:
+        """Set other limits for a container that runs. Raises: EngineError, nothing is changed."""
+        path = self.state_root.with_name(f"update-{container_id}.json")
+        path.write_text(json.dumps(limits_config(limits)))
+        try:
+            done = await self._call("update", "--resources", str(path), container_id)
+        finally:
+            path.unlink()
+        if done.exit_code != 0:
+            raise runtime_failure(self.name, done.stderr.decode(errors="replace"))
 
     async def delete(self, container_id: str, *, force: bool = False) -> None:
         """Idempotent."""

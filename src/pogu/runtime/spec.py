@@ -17,7 +17,7 @@ from pogu.runtime.device import device_rules, spec_device
 from pogu.runtime.seccomp import seccomp_for
 from pogu.runtime.workload import BindMount, Resources, Workload
 
-__all__ = ["runtime_config"]
+__all__ = ["limits_config", "runtime_config"]
 
 Json = dict[str, object]
 
@@ -144,7 +144,10 @@ def _linux(
     readonly = _READONLY if workload.readonly_paths is None else workload.readonly_paths
     linux: Json = {
         "namespaces": _namespaces(workload),
-        "resources": _resources(workload),
+        "resources": {
+            "devices": device_rules(workload),
+            **limits_config(workload.resources),
+        },
         "maskedPaths": [] if workload.privileged else list(masked),
         "readonlyPaths": [] if workload.privileged else list(readonly),
         "sysctl": dict(workload.sysctls),
@@ -166,9 +169,9 @@ def _seccomp(profile: str, capabilities: tuple[str, ...]) -> bytes:
     return json.dumps(seccomp_for(profile, capabilities), separators=(",", ":")).encode()
 
 
-def _resources(workload: Workload) -> Json:
-    limits = workload.resources
-    resources: Json = {"devices": device_rules(workload)}
+def limits_config(limits: Resources) -> Json:
+    """Return the limits as the spec's `linux.resources` has them, without devices."""
+    resources: Json = {}
     memory = _memory(limits)
     if memory:
         resources["memory"] = memory
@@ -183,7 +186,7 @@ def _resources(workload: Workload) -> Json:
     )
     if cpu:
         resources["cpu"] = cpu
-    if limits.pids_limit > 0:
+    if limits.pids_limit:
         resources["pids"] = {"limit": limits.pids_limit}
     if limits.blkio_weight:
         resources["blockIO"] = {"weight": limits.blkio_weight}

@@ -70,12 +70,16 @@ async def test_what_is_paused_stays_so_only_where_somebody_was_told(
 ) -> None:
     entry = host.add(a_container(status=row, pid=2, conmon_pid=3, started_at=STARTED))
     pid = still_runs(host, entry, frozen)
+
+    def stands_still() -> bool:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
     if frozen == "paused":
         os.kill(pid, signal.SIGSTOP)
+        await until(stands_still)
     await host.recovery.recover([entry])
     assert (entry.state.status, entry.state.started_at) == (after, STARTED)
-    stands_still = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    assert stands_still is (after is Status.PAUSED)
+    await until(lambda: stands_still() is (after is Status.PAUSED))
 
 
 async def test_a_process_older_than_its_row_is_adopted(host: FakeHost) -> None:
