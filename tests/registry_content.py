@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
@@ -11,7 +12,15 @@ from typing import Any
 
 from tests.registry_process import RegistryProcess
 
-__all__ = ["MANIFEST", "get_manifest", "put_blob", "put_image", "put_index", "put_manifest"]
+__all__ = [
+    "MANIFEST",
+    "get_manifest",
+    "has_blob",
+    "put_blob",
+    "put_image",
+    "put_index",
+    "put_manifest",
+]
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -54,6 +63,14 @@ def get_manifest(registry: RegistryProcess, repository: str, tag: str) -> bytes:
     with _ask("GET", url, Accept=", ".join((*_ANY, _LIST))) as answer:
         raw: bytes = answer.read()
     return raw
+
+
+def has_blob(registry: RegistryProcess, repository: str, digest: str) -> bool:
+    try:
+        _ask("HEAD", f"http://{registry.address}/v2/{repository}/blobs/{digest}").close()
+    except urllib.error.HTTPError as err:
+        return err.code != 404
+    return True
 
 
 def put_image(

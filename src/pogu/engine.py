@@ -13,6 +13,7 @@ from pogu.errors import DataLoss
 from pogu.events import EventBus
 from pogu.images.blob_collection import BlobCollection
 from pogu.images.download import Downloads
+from pogu.images.forms import Forms
 from pogu.images.indexes import Indexes
 from pogu.images.packing import Packer
 from pogu.images.provenance import Provenance
@@ -112,13 +113,15 @@ async def open_engine(config: Config) -> Engine:
         downloads=downloads,
         verification=Verification(config.policy, may_be_missing=config.policy_may_be_missing),
     )
+    packer = Packer(config.paths, layers, blobs, provenance)
+    forms = Forms(layers=layers, blobs=blobs, provenance=provenance, packer=packer)
     pusher = Pusher(
         config=config,
         images=images,
         layers=layers,
         blobs=blobs,
         provenance=provenance,
-        packer=Packer(config.paths, layers, blobs, provenance),
+        forms=forms,
     )
     networks = Networks(config=config, db=db, events=events)
     volumes = Volumes(paths=config.paths, db=db, events=events)

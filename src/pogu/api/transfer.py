@@ -11,6 +11,9 @@ from pogu.api.http_server import StreamResponse
 from pogu.api.reply import json_reply
 from pogu.api.route import Route
 from pogu.api.stream import JsonLines
+from pogu.errors import InvalidParameter
+from pogu.images.packing import parse_compression
+from pogu.images.platform import Platform, parse_platform
 from pogu.images.progress import TransferEvent
 from pogu.oci.reference import Reference, parse_reference
 from pogu.registry.credentials import Credentials, decode_auth
@@ -73,8 +76,19 @@ async def push(call: Call) -> StreamResponse:
         await lines.send(progress_line(event))
 
     try:
+        compression = parse_compression(call.text("compression"), call.text("compression-level"))
+        wanted = _platform(call)
         for reference in _to_push(call):
-            pushed = await call.engine.pusher.push(reference, credentials=credentials, emit=emit)
+            image = call.engine.images.find(reference)
+            if wanted is not None and image is not None:
+                image = call.engine.indexes.for_platform(str(reference), wanted)
+            pushed = await call.engine.pusher.push(
+                reference,
+                image=image,
+                compression=compression,
+                credentials=credentials,
+                emit=emit,
+            )
             aux = {"Tag": pushed.tag, "Digest": pushed.digest, "Size": pushed.size_bytes}
             await lines.send({"progressDetail": {}, "aux": aux})
     except Exception as err:
@@ -82,13 +96,38 @@ async def push(call: Call) -> StreamResponse:
     return await lines.end()
 
 
+def _platform(call: Call) -> Platform | None:
+    """The `platform` of a push: JSON as Docker's clients send it, or words.
+
+    Raises: InvalidParameter.
+    """
+    text = call.text("platform")
+    if not text.startswith("{"):
+        return parse_platform(text) if text else None
+    try:
+        found = msgspec.json.decode(text, type=Platform)
+    except msgspec.MsgspecError as err:
+        raise InvalidParameter(f"failed to parse platform: {err}") from err
+    if not (found.os and found.architecture):
+        raise InvalidParameter("both OS and Architecture must be provided")
+    return found
+
+
 def _to_push(call: Call) -> list[Reference]:
-    """The tag that is named; without a tag every one of the repository (as `--all-tags` asks)."""
+    """The tag that is named; without a tag every one of the repository (as `--all-tags` asks).
+
+    Raises: InvalidParameter for a digest, which nobody can choose.
+    """
     named = parse_reference(call.name)
+    if named.digest:
+        raise InvalidParameter(
+            "cannot push a digest reference",
+            hint=f"push a tag: {named.familiar_repository}:<tag>",
+        )
     tag = call.text("tag")
     if tag:
         return [parse_reference(f"{call.name}:{tag}")]
-    if named.tag or named.digest:
+    if named.tag:
         return [named]
     tags = [
         reference

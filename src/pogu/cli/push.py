@@ -14,6 +14,8 @@ __all__ = ["COMMANDS"]
 
 
 def _push(context: Context, values: Values) -> int:
+    if "@" in values.args[0]:
+        raise CliError("cannot push a digest reference", hint="push a tag: NAME:TAG")
     repository, tag = split_tag(values.args[0])
     everything = values.flag("all-tags")
     if tag and everything:
@@ -24,8 +26,11 @@ def _push(context: Context, values: Values) -> int:
             context.out("Using default tag: latest")
     headers = auth_header(CredentialStore().get(server_of(repository)))
     headers = headers or {"X-Registry-Auth": "e30="}
+    parameters: dict[str, object] = {"tag": tag or None}
+    for name in ("platform", "compression", "compression-level"):
+        parameters[name] = values.text(name) or None
     reply = context.request(
-        "POST", f"/images/{quote(repository)}/push", {"tag": tag or None}, headers=headers
+        "POST", f"/images/{quote(repository)}/push", parameters, headers=headers
     )
     for line in status_lines(reply):
         if not values.flag("quiet"):
@@ -43,6 +48,9 @@ COMMANDS = {
         _push,
         [
             Flag("-a, --all-tags", "bool", "Push all tags of an image"),
+            Flag("--compression", "text", "Compress every layer anew where needed: gzip or zstd"),
+            Flag("--compression-level", "text", "1 to 9 for gzip, 1 to 22 for zstd"),
+            Flag("--platform", "text", "Push the image of that platform"),
             Flag("-q, --quiet", "bool", "Suppress verbose output"),
         ],
         least=1,

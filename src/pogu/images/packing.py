@@ -1,7 +1,8 @@
 """Service: layers as compressed blobs, made when a layer leaves the machine for the first time.
 
-The same layer always gives the same bytes (gzip without time and name, one level), so its digest
-stays. What came from a registry is never packed anew.
+The same layer in the same compression always gives the same bytes (gzip without time and name,
+zstd in one thread), so its digest stays. What came from a registry is never packed anew, unless a
+compression is asked for that it does not have.
 """
 
 from __future__ import annotations
@@ -9,39 +10,131 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from pogu.config import Paths
+from pogu.errors import InvalidParameter
 from pogu.images.provenance import LayerBlob, Provenance
 from pogu.oci.digest import Digest
 from pogu.oci.image import MediaType
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import Layer, LayerStore
 
-__all__ = ["Packer"]
+__all__ = ["Compression", "Packer", "parse_compression"]
 
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_LEVEL = 1
+_FASTEST = 1
+_ISAL_LEVELS = 3
+_ZSTD_LEVEL = 3
+_LEVELS = {"gzip": 9, "zstd": 22}
 _BLOCK = 1 << 20
 
 
-class _GzipFile:
-    """A tar sink that compresses with isal and hashes what comes out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compression:
+    """What a caller asks for: nothing (each layer as it came, else fast gzip), a kind, a level."""
 
-    def __init__(self, fd: int) -> None:
+    kind: str = ""
+    level: int | None = None
+
+    @property
+    def packing(self) -> str:
+        """The mark of blobs packed like this; empty for those that are made without asking."""
+        if self.kind == "zstd":
+            return f"zstd:{self.level or _ZSTD_LEVEL}"
+        return f"gzip:{self.level}" if self.level is not None else ""
+
+    def is_form(self, blob: LayerBlob) -> bool:
+        """True when a known blob is what the caller asks for."""
+        if self.kind == "":
+            return blob.packing == ""
+        if blob.packing == self.packing and blob.packing:
+            return True
+        return self.level is None and blob.packing == "" and blob.media_type.endswith(self.kind)
+
+
+def parse_compression(kind: str, level: str) -> Compression:
+    """Read `gzip` or `zstd` and a level. Raises: InvalidParameter."""
+    if kind not in ("", *_LEVELS):
+        raise InvalidParameter(
+            f'invalid compression "{kind}"', hint=f"known are {' and '.join(_LEVELS)}"
+        )
+    if not level:
+        return Compression(kind=kind)
+    highest = _LEVELS[kind or "gzip"]
+    if not level.isdecimal() or not 1 <= int(level) <= highest:
+        raise InvalidParameter(
+            f'invalid compression level "{level}"',
+            hint=f"{kind or 'gzip'} has the levels 1 to {highest}",
+        )
+    return Compression(kind=kind or "gzip", level=int(level))
+
+
+class _Codec(Protocol):
+    def compress(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
+class _Gzip:
+    """RFC 1952 without time and name; up to level 3 by isal, which is several times faster."""
+
+    def __init__(self, level: int) -> None:
         from isal import isal_zlib
 
-        self._file = os.fdopen(fd, "wb")
-        self._zlib = isal_zlib
-        self._compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -15)
-        self._hash = hashlib.sha256()
+        self._crc32 = isal_zlib.crc32
+        library: Any = isal_zlib if level <= _ISAL_LEVELS else zlib
+        self._compressor = library.compressobj(level, zlib.DEFLATED, -15)
+        self._head = _GZIP_HEADER
         self._crc = 0
         self._size = 0
+
+    def compress(self, data: bytes) -> bytes:
+        self._crc = self._crc32(data, self._crc)
+        self._size += len(data)
+        head, self._head = self._head, b""
+        return head + bytes(self._compressor.compress(data))
+
+    def finish(self) -> bytes:
+        tail = self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little")
+        return self._head + bytes(self._compressor.flush()) + tail
+
+
+class _Zstd:
+    """RFC 8878, one frame, one thread: more threads would give other bytes."""
+
+    def __init__(self, level: int) -> None:
+        import zstandard
+
+        self._compressor = zstandard.ZstdCompressor(level=level).compressobj()
+
+    def compress(self, data: bytes) -> bytes:
+        return self._compressor.compress(data)
+
+    def finish(self) -> bytes:
+        return self._compressor.flush()
+
+
+def _codec(compression: Compression) -> _Codec:
+    if compression.kind == "zstd":
+        return _Zstd(compression.level or _ZSTD_LEVEL)
+    return _Gzip(compression.level or _FASTEST)
+
+
+class _BlobFile:
+    """A tar sink that compresses and hashes what comes out."""
+
+    def __init__(self, fd: int, codec: _Codec) -> None:
+        self._file = os.fdopen(fd, "wb")
+        self._codec = codec
+        self._hash = hashlib.sha256()
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self.written = 0
-        self._put(_GZIP_HEADER)
 
     def _put(self, data: bytes) -> None:
         self._hash.update(data)
@@ -57,15 +150,12 @@ class _GzipFile:
     def _drain(self) -> None:
         data = b"".join(self._waiting)
         self._waiting, self._waiting_bytes = [], 0
-        self._crc = self._zlib.crc32(data, self._crc)
-        self._size += len(data)
-        self._put(self._compressor.compress(data))
+        self._put(self._codec.compress(data))
 
     def finish(self) -> Digest:
         """Write the end and return the digest."""
         self._drain()
-        self._put(self._compressor.flush())
-        self._put(self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
+        self._put(self._codec.finish())
         self._file.close()
         return Digest(f"sha256:{self._hash.hexdigest()}")
 
@@ -84,13 +174,16 @@ class Packer:
         self._blobs = blobs
         self._provenance = provenance
 
-    def blob_of(self, layer: Layer, forms: Sequence[LayerBlob]) -> LayerBlob:
+    def blob_of(
+        self, layer: Layer, forms: Sequence[LayerBlob], compression: Compression | None = None
+    ) -> LayerBlob:
         """Return the first of its known forms that is in the store, else pack it. Slow then."""
         for known in forms:
             if self._blobs.has(known.digest):
                 return known
+        asked = compression or Compression()
         fd, name = tempfile.mkstemp(dir=self._paths.tmp, prefix="blob-")
-        sink = _GzipFile(fd)
+        sink = _BlobFile(fd, _codec(asked))
         try:
             self._layers.write_tar(layer.chain_id, sink)
             digest = sink.finish()
@@ -99,11 +192,13 @@ class Packer:
             sink.close()
             Path(name).unlink(missing_ok=True)
             raise
+        zstd = asked.kind == "zstd"
         blob = LayerBlob(
             digest=digest,
             diff_id=layer.diff_id,
-            media_type=MediaType.DOCKER_LAYER_GZIP,
+            media_type=MediaType.OCI_LAYER_ZSTD if zstd else MediaType.DOCKER_LAYER_GZIP,
             size_bytes=sink.written,
+            packing=asked.packing,
         )
         self._provenance.add_layer(blob)
         return blob

@@ -7,6 +7,7 @@ keeps the digest by which others know it.
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 
 from pogu.db import Database
@@ -34,26 +35,33 @@ _MIGRATIONS = [
         media_type TEXT NOT NULL
     );
     CREATE INDEX manifests_by_image ON manifests (image_id)
+    """,
     """
+    ALTER TABLE layer_blobs ADD COLUMN packing TEXT NOT NULL DEFAULT '';
+    ALTER TABLE manifests ADD COLUMN packing TEXT NOT NULL DEFAULT ''
+    """,
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerBlob:
-    """One form of a layer: compressed or not."""
+    """One form of a layer: compressed or not; `packing` names the compression that somebody asked
+    for, empty for what came from elsewhere or was packed without asking."""
 
     digest: Digest
     diff_id: DiffId
     media_type: str
     size_bytes: int
+    packing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredManifest:
-    """A manifest whose bytes lie in the blob store."""
+    """A manifest whose bytes lie in the blob store; `packing` as of a `LayerBlob`."""
 
     digest: Digest
     media_type: str
+    packing: str = ""
 
 
 class Provenance:
@@ -64,10 +72,12 @@ class Provenance:
         db.migrate("provenance", _MIGRATIONS)
 
     def add_layer(self, blob: LayerBlob) -> None:
+        """Idempotent; a form that is there without asking stays one."""
         with self._db.transaction() as tx:
+            packing = _packing(tx, "layer_blobs", blob.digest, blob.packing)
             tx.execute(
-                "INSERT OR REPLACE INTO layer_blobs VALUES (?, ?, ?, ?)",
-                (blob.digest, blob.diff_id, blob.media_type, blob.size_bytes),
+                "INSERT OR REPLACE INTO layer_blobs VALUES (?, ?, ?, ?, ?)",
+                (blob.digest, blob.diff_id, blob.media_type, blob.size_bytes, packing),
             )
 
     def layer(self, diff_id: DiffId) -> list[LayerBlob]:
@@ -79,6 +89,7 @@ class Provenance:
                 diff_id=row["diff_id"],
                 media_type=row["media_type"],
                 size_bytes=row["size_bytes"],
+                packing=row["packing"],
             )
             for row in rows
         ]
@@ -92,10 +103,15 @@ class Provenance:
         rows = self._db.query("SELECT repository FROM blob_origins WHERE digest = ?", (digest,))
         return [row["repository"] for row in rows]
 
-    def add_manifest(self, digest: Digest, image_id: Digest, media_type: str) -> None:
+    def add_manifest(
+        self, digest: Digest, image_id: Digest, media_type: str, *, packing: str = ""
+    ) -> None:
+        """As `add_layer`; the latest stands first in `manifests`."""
         with self._db.transaction() as tx:
+            packing = _packing(tx, "manifests", digest, packing)
             tx.execute(
-                "INSERT OR REPLACE INTO manifests VALUES (?, ?, ?)", (digest, image_id, media_type)
+                "INSERT OR REPLACE INTO manifests VALUES (?, ?, ?, ?)",
+                (digest, image_id, media_type, packing),
             )
 
     def manifests(self, image_id: Digest) -> list[StoredManifest]:
@@ -103,7 +119,12 @@ class Provenance:
         rows = self._db.query(
             "SELECT * FROM manifests WHERE image_id = ? ORDER BY rowid DESC", (image_id,)
         )
-        return [StoredManifest(digest=row["digest"], media_type=row["media_type"]) for row in rows]
+        return [
+            StoredManifest(
+                digest=row["digest"], media_type=row["media_type"], packing=row["packing"]
+            )
+            for row in rows
+        ]
 
     def image_of(self, manifest: Digest) -> Digest | None:
         """The image that a manifest describes; it may be gone."""
@@ -130,3 +151,8 @@ class Provenance:
                 if row["digest"] not in kept:
                     tx.execute("DELETE FROM blob_origins WHERE digest = ?", (row["digest"],))
         return kept
+
+
+def _packing(tx: sqlite3.Connection, table: str, digest: Digest, new: str) -> str:
+    row = tx.execute(f"SELECT packing FROM {table} WHERE digest = ?", (digest,)).fetchone()
+    return "" if row is not None and row["packing"] == "" else new

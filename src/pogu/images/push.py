@@ -7,21 +7,20 @@ transfer that breaks is gone on with from where it broke.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-
-import msgspec
 
 from pogu.config import Config
 from pogu.errors import EngineError, Forbidden, NotFound, Unauthorized
+from pogu.images.forms import Forms
 from pogu.images.image import Image, short_id
-from pogu.images.packing import Packer
+from pogu.images.packing import Compression
 from pogu.images.progress import TransferEvent, throttled
 from pogu.images.provenance import LayerBlob, Provenance
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
 from pogu.oci.digest import Digest
-from pogu.oci.image import Descriptor, Manifest, MediaType
+from pogu.oci.image import is_foreign
 from pogu.oci.reference import Reference
 from pogu.registry.client import Repository
 from pogu.registry.credentials import Credentials
@@ -33,6 +32,7 @@ from pogu.storage.layers import Layer, LayerStore
 __all__ = ["Pushed", "Pusher"]
 
 _AT_ONCE = 5
+_AS_IT_IS = Compression()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,26 +58,32 @@ class Pusher:
         layers: LayerStore,
         blobs: BlobStore,
         provenance: Provenance,
-        packer: Packer,
+        forms: Forms,
     ) -> None:
         self._config = config
         self._images = images
         self._layers = layers
         self._blobs = blobs
         self._provenance = provenance
-        self._packer = packer
+        self._forms = forms
         self._packing = asyncio.Lock()
 
     async def push(
-        self, reference: Reference, *, credentials: Credentials | None = None, emit: Emit
+        self,
+        reference: Reference,
+        *,
+        image: Image | None = None,
+        compression: Compression = _AS_IT_IS,
+        credentials: Credentials | None = None,
+        emit: Emit,
     ) -> Pushed:
-        """Send the image that the tag names.
+        """Send the image that the tag names, or `image` in its place.
 
         Raises: NotFound when no image has the name; Unauthorized, Forbidden in Docker's words
         with the login as hint.
         """
         named = reference.with_default_tag()
-        image = self._images.find(named)
+        image = image or self._images.find(named)
         if image is None:
             raise NotFound(
                 f"An image does not exist locally with the tag: {named.familiar_repository}",
@@ -90,22 +96,28 @@ class Pusher:
             await emit(TransferEvent(status=f"The push refers to repository [{named.repository}]"))
             try:
                 async with self._images.hold():
-                    return await self._push(repository, named, image, emit)
+                    return await self._push(repository, named, image, compression, emit)
             except (Unauthorized, Forbidden) as err:
                 raise _denied(err, named) from err
 
     async def _push(
-        self, repository: Repository, named: Reference, image: Image, emit: Emit
+        self,
+        repository: Repository,
+        named: Reference,
+        image: Image,
+        compression: Compression,
+        emit: Emit,
     ) -> Pushed:
         layers = self._layers.chain(image.top_layer)
         for layer in reversed(layers):
             await emit(TransferEvent(status="Preparing", id=short_id(layer.diff_id)))
         slots = asyncio.Semaphore(_AT_ONCE)
-        came_as = await in_thread(self._came_as, image)
+        came_as = await in_thread(self._forms.came_as, image, compression)
 
         async def one(layer: Layer) -> LayerBlob:
             async with slots:
-                return await self._layer(repository, named, layer, came_as, emit)
+                known = self._forms.known(layer, compression, came_as)
+                return await self._layer(repository, named, layer, known, compression, emit)
 
         blobs = await _all([one(layer) for layer in layers])
         config_digest = await in_thread(self._blobs.write, image.raw_config)
@@ -113,63 +125,28 @@ class Pusher:
             await upload_file(
                 repository, self._blobs.path(config_digest), config_digest, progress=_quiet
             )
-        raw, media_type = await self._manifest(image, config_digest, blobs)
+        raw, media_type = await in_thread(self._forms.manifest, image, blobs, compression)
         tag = named.tag or "latest"
         digest = await repository.put_manifest(tag, raw, media_type)
-        await in_thread(self._blobs.write, raw)
-        self._provenance.add_manifest(digest, image.id, media_type)
+        await in_thread(self._forms.record, image, raw, media_type, compression)
         self._images.tag_pushed(image.id, named, digest)
         await emit(TransferEvent(status=f"{tag}: digest: {digest} size: {len(raw)}"))
         return Pushed(tag=tag, digest=digest, size_bytes=len(raw))
-
-    async def _manifest(
-        self, image: Image, config_digest: Digest, blobs: list[LayerBlob]
-    ) -> tuple[bytes, str]:
-        """The manifest it came with where it still fits, byte for byte; else Docker's."""
-        for stored in self._provenance.manifests(image.id):
-            if self._blobs.has(stored.digest):
-                raw = await in_thread(self._blobs.read, stored.digest)
-                known = msgspec.json.decode(raw, type=Manifest)
-                if [one.digest for one in known.layers] == [blob.digest for blob in blobs]:
-                    return raw, stored.media_type
-        oci = any("vnd.oci." in blob.media_type for blob in blobs)
-        manifest = Manifest(
-            media_type=MediaType.OCI_MANIFEST if oci else MediaType.DOCKER_MANIFEST,
-            config=Descriptor(
-                media_type=MediaType.OCI_CONFIG if oci else MediaType.DOCKER_CONFIG,
-                digest=config_digest,
-                size=len(image.raw_config),
-            ),
-            layers=tuple(
-                Descriptor(
-                    media_type=_media_type(blob.media_type, oci=oci),
-                    digest=blob.digest,
-                    size=blob.size_bytes,
-                )
-                for blob in blobs
-            ),
-        )
-        return msgspec.json.encode(manifest), manifest.media_type
-
-    def _came_as(self, image: Image) -> frozenset[Digest]:
-        """The layer blobs of the manifest by which the image is known best."""
-        for stored in self._provenance.manifests(image.id):
-            if self._blobs.has(stored.digest):
-                known = msgspec.json.decode(self._blobs.read(stored.digest), type=Manifest)
-                return frozenset(one.digest for one in known.layers)
-        return frozenset()
 
     async def _layer(
         self,
         repository: Repository,
         named: Reference,
         layer: Layer,
-        came_as: frozenset[Digest],
+        forms: Sequence[LayerBlob],
+        compression: Compression,
         emit: Emit,
     ) -> LayerBlob:
         short = short_id(layer.diff_id)
-        forms = self._provenance.layer(layer.diff_id)
-        forms = [form for form in forms if form.digest in came_as] or forms
+        for known in forms:
+            if is_foreign(known.media_type):
+                await emit(TransferEvent(status="Skipped foreign layer", id=short))
+                return known
         for known in forms:
             if await repository.has_blob(known.digest):
                 await emit(TransferEvent(status="Layer already exists", id=short))
@@ -178,7 +155,7 @@ class Pusher:
             if await self._mounted(repository, named, known, emit, short):
                 return self._sent(known, named)
         async with self._packing:
-            blob = await in_thread(self._packer.blob_of, layer, forms)
+            blob = await in_thread(self._forms.pack, layer, forms, compression)
         if await repository.has_blob(blob.digest):
             await emit(TransferEvent(status="Layer already exists", id=short))
             return self._sent(blob, named)
@@ -225,13 +202,6 @@ async def _all(work: list[Awaitable[LayerBlob]]) -> list[LayerBlob]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-
-
-def _media_type(media_type: str, *, oci: bool) -> str:
-    """One manifest speaks one dialect."""
-    if oci and media_type == MediaType.DOCKER_LAYER_GZIP:
-        return MediaType.OCI_LAYER_GZIP
-    return media_type
 
 
 def _denied(err: EngineError, named: Reference) -> EngineError:

@@ -20,6 +20,7 @@ __all__ = [
     "RootFs",
     "decode_image_config",
     "encode_image_config",
+    "is_foreign",
 ]
 
 
@@ -32,10 +33,19 @@ class MediaType:
     OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
     OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
     OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+    OCI_FOREIGN_LAYER_GZIP = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
     DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
     DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
     DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+    DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
     DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+    DOCKER_FOREIGN_LAYER_GZIP = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+
+
+def is_foreign(media_type: str) -> bool:
+    """True for a layer that its makers allow nobody to pass on (image-spec layer.md,
+    "Non-Distributable Layers")."""
+    return ".nondistributable." in media_type or ".foreign." in media_type
 
 
 class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -44,6 +54,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     media_type: str
     digest: Digest
     size: int
+    urls: tuple[str, ...] = ()
     annotations: dict[str, str] | None = None
 
 

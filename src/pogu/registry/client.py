@@ -235,7 +235,11 @@ class Repository:
             return
 
     async def put_manifest(self, reference: str, raw: bytes, media_type: str) -> Digest:
-        """Store a manifest under a tag or its digest; return its digest."""
+        """Store a manifest under a tag or its digest; return its digest.
+
+        Raises: DataLoss when the registry says that it has stored something else.
+        """
+        digest = sha256_digest(raw)
         async with self._transport.request(
             "PUT",
             self._url(f"manifests/{reference}"),
@@ -243,8 +247,14 @@ class Repository:
             headers={"Content-Type": media_type},
             data=raw,
             accept=(201, 202),
-        ):
-            return sha256_digest(raw)
+        ) as response:
+            stored = response.headers.get("Docker-Content-Digest", digest)
+        if stored.startswith("sha256:") and stored != digest:
+            raise DataLoss(
+                f"the registry stored the manifest of {self.path} as {stored}, it is {digest}",
+                hint="the registry changes what it is sent: ask who runs it",
+            )
+        return digest
 
 
 def _begins_at(response: ClientResponse, offset: int) -> bool:
