@@ -157,6 +157,19 @@ def _listen(config: Config) -> socket.socket:
     return listener
 
 
+def _notify(state: str) -> None:
+    """Tell a service manager that waits for it (sd_notify(3)); without one nothing happens."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.sendto(state.encode(), address)
+    except OSError as err:
+        log.warning("cannot tell the service manager %s: %s", state, err)
+
+
 def _set_up_log(config: Config, *, foreground: bool) -> None:
     handler: logging.Handler
     if foreground:
@@ -223,8 +236,10 @@ class _Daemon:
             await self._end(server, site, None)
             return 1
         log.info("ready pid=%s after_ms=%.0f", os.getpid(), (time.perf_counter() - began) * 1000)
+        _notify("READY=1")
         idle = asyncio.create_task(self._watch_idleness(engine, server, stopping))
         await stopping.wait()
+        _notify("STOPPING=1")
         idle.cancel()
         await self._end(server, site, engine)
         log.info("stopped pid=%s", os.getpid())

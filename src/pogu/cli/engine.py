@@ -12,7 +12,7 @@ from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.http import Http
 from pogu.cli.wire import encode
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "stop_engine"]
 
 _STOP_S = 10.0
 
@@ -67,11 +67,16 @@ def _status(context: Context, values: Values) -> int:
 
 
 def _stop(context: Context, values: Values) -> int:
-    """Containers go on. Returns when the engine's process has ended."""
+    if not stop_engine(context):
+        context.error(f"no engine runs at {context.address.url}")
+    return 0
+
+
+def stop_engine(context: Context) -> bool:
+    """Return when its process has ended; False when none ran. Containers go on."""
     http = _existing(context)
     if http is None:
-        context.error(f"no engine runs at {context.address.url}")
-        return 0
+        return False
     answer = http.request("POST", "/pogu/stop").json()
     http.close()
     assert isinstance(answer, dict)
@@ -81,7 +86,7 @@ def _stop(context: Context, values: Values) -> int:
         if time.monotonic() > deadline:
             raise CliError(f"the engine (pid {pid}) has not ended after {_STOP_S:.0f} s")
         time.sleep(0.005)
-    return 0
+    return True
 
 
 def _is_zombie(pid: int) -> bool:

@@ -108,7 +108,13 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "network": ("Manage networks", dict.fromkeys(("ls", "inspect", "prune"), "networks")),
     "system": (
         "Manage Pogu",
-        {"info": "system", "df": "system", "events": "events", "prune": "system_prune"},
+        {
+            "info": "system",
+            "df": "system",
+            "events": "events",
+            "prune": "system_prune",
+            "install-service": "service",
+        },
     ),
     "builder": ("Manage the build cache", {"prune": "builder", "build": "build"}),
     "engine": ("The engine process", dict.fromkeys(("run", "status", "stop"), "engine")),
