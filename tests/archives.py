@@ -6,7 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterable
 
-__all__ = ["a_directory", "a_file", "a_link", "a_symlink", "a_tar", "an_entry"]
+__all__ = ["Entry", "a_directory", "a_file", "a_link", "a_symlink", "a_tar", "an_entry"]
 
 Entry = tuple[tarfile.TarInfo, bytes]
 

@@ -15,11 +15,13 @@ from pogu.images.blob_collection import BlobCollection
 from pogu.images.download import Downloads
 from pogu.images.forms import Forms
 from pogu.images.indexes import Indexes
+from pogu.images.load import Loader
 from pogu.images.packing import Packer
 from pogu.images.provenance import Provenance
 from pogu.images.pull import Puller
 from pogu.images.push import Pusher
 from pogu.images.remote import Remote
+from pogu.images.save import Saver
 from pogu.images.store import ImageStore
 from pogu.images.verification import Verification
 from pogu.linux.blocking import in_thread
@@ -57,6 +59,8 @@ class Engine:
     puller: Puller
     pusher: Pusher
     pruning: Pruning
+    loader: Loader
+    saver: Saver
 
     @property
     def busy(self) -> bool:
@@ -176,4 +180,14 @@ async def open_engine(config: Config) -> Engine:
         puller=puller,
         pusher=pusher,
         pruning=Pruning(containers=containers, volumes=volumes, images=images, builder=builder),
+        loader=Loader(
+            paths=config.paths,
+            events=events,
+            images=images,
+            layers=layers,
+            blobs=blobs,
+            provenance=provenance,
+            indexes=indexes,
+        ),
+        saver=Saver(images=images, layers=layers, blobs=blobs, provenance=provenance),
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pogu.api import (
     absent,
+    archives,
     build,
     container_io,
     containers,
@@ -51,6 +52,7 @@ _MODULES = (
     container_io,
     stats,
     transfer,
+    archives,
     images,
     distribution,
     build,

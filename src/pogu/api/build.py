@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from pogu.api.call import Call
+from pogu.api.host_file import host_file
 from pogu.api.http_server import StreamResponse
-from pogu.api.images import host_file
 from pogu.api.route import Route
 from pogu.api.stream import JsonLines
 from pogu.api.transfer import progress_line

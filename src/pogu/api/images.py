@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
-from typing import BinaryIO
 
 from pogu.api import image_view
 from pogu.api.call import Call, parse_time_ns
 from pogu.api.event_view import label_matches
+from pogu.api.host_file import host_file, opened
 from pogu.api.http_server import StreamResponse
 from pogu.api.reply import empty, json_reply
 from pogu.api.route import Route, finish
@@ -17,12 +16,12 @@ from pogu.api.stream import JsonLines
 from pogu.api.transfer import pull
 from pogu.api.units import unix_ns
 from pogu.api.upload import body_file
-from pogu.errors import Forbidden, InvalidParameter, NotFound
+from pogu.errors import InvalidParameter
 from pogu.images.image import Image, Removed
 from pogu.model.container import ContainerConfig
 from pogu.oci.reference import Reference, parse_reference
 
-__all__ = ["ROUTES", "host_file", "image_fits", "removed_lines"]
+__all__ = ["ROUTES", "image_fits", "removed_lines"]
 
 _FILTERS = ("dangling", "label", "label!", "before", "since", "until", "reference")
 
@@ -141,7 +140,7 @@ async def _import(call: Call) -> StreamResponse:
         message = call.text("message")
         path = host_file(call)
         if path is not None:
-            with _opened(path) as file:
+            with opened(path) as file:
                 image = await finish(
                     call.engine.images.import_tar(
                         file, reference=reference, message=message, config=config
@@ -156,29 +155,6 @@ async def _import(call: Call) -> StreamResponse:
     except Exception as err:
         return await lines.fail(err)
     return await lines.end()
-
-
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as err:
-        raise NotFound(f"open {path}: {(err.strerror or '').lower()}") from err
-
-
-def host_file(call: Call, header: str = "X-Pogu-File") -> Path | None:
-    """The file of this host that our own CLI names instead of sending it.
-
-    Raises: Forbidden unless the caller is root or the engine's own user.
-    """
-    text = call.http.headers.get(header)
-    if not text:
-        return None
-    if not call.peer_is_trusted():
-        raise Forbidden(f"{header} is only for the engine's own user", hint="send the content")
-    path = Path(text)
-    if not path.is_absolute():
-        raise InvalidParameter(f"{header} must be an absolute path: {text}")
-    return path
 
 
 def _changed_config(changes: list[str]) -> ContainerConfig:

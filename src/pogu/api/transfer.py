@@ -21,7 +21,7 @@ from pogu.registry.login import log_in
 
 __all__ = ["ROUTES", "progress_line", "pull"]
 
-_MOVING = frozenset({"Downloading", "Extracting", "Pushing"})
+_MOVING = frozenset({"Downloading", "Extracting", "Loading layer", "Pushing"})
 
 
 def progress_line(event: TransferEvent) -> dict[str, object]:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import stat
-
 from pogu.cli.context import Context
-from pogu.cli.failure import ApiError, CliError
+from pogu.cli.failure import CliError
 from pogu.cli.flags import Command, Flag, Values
+from pogu.cli.host_file import open_file, send_file
 from pogu.cli.images import split_tag
 from pogu.cli.progress import status_lines
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pogu.cli.http import Reply
-
 __all__ = ["COMMANDS"]
-
-_BLOCK = 1 << 20
-_FORBIDDEN = 403
 
 
 def _import(context: Context, values: Values) -> int:
@@ -39,46 +28,10 @@ def _import(context: Context, values: Values) -> int:
         "changes": values.texts("change"),
         "platform": values.text("platform") or None,
     }
-    fd = 0 if source == "-" else _opened(source)
-    for line in status_lines(_send(context, parameters, fd)):
+    fd = 0 if source == "-" else open_file(source)
+    for line in status_lines(send_file(context, "/images/create", parameters, fd)):
         context.out(line)
     return 0
-
-
-def _opened(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as err:
-        raise CliError(f"open {path}: {(err.strerror or '').lower()}") from err
-
-
-def _send(context: Context, parameters: dict[str, object], fd: int) -> Reply:
-    """Name a file of this host to the engine, which reads it itself; else send what `fd` gives."""
-    path = os.readlink(f"/proc/self/fd/{fd}")
-    if fd and _is_same_file(path, fd):
-        headers = {"X-Pogu-File": path}
-        try:
-            return context.request("POST", "/images/create", parameters, headers=headers)
-        except ApiError as err:
-            if err.status != _FORBIDDEN:
-                raise
-    return context.request("POST", "/images/create", parameters, stream=_pieces(fd))
-
-
-def _is_same_file(path: str, fd: int) -> bool:
-    """True when a regular file can be named to another process, in one header line."""
-    if not path.startswith("/") or not path.isprintable():
-        return False
-    try:
-        named, opened = os.stat(path), os.fstat(fd)
-    except OSError:
-        return False
-    return stat.S_ISREG(opened.st_mode) and os.path.samestat(named, opened)
-
-
-def _pieces(fd: int) -> Iterator[bytes]:
-    while data := os.read(fd, _BLOCK):
-        yield data
 
 
 COMMANDS = {

@@ -70,6 +70,8 @@ IMAGE = {
     "tag": "images",
     "history": "images",
     "import": "import_image",
+    "load": "load",
+    "save": "save",
 }
 GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "container": (
@@ -94,6 +96,9 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "rm": "images",
             "prune": "images",
             "import": "import_image",
+            "inventory": "save",
+            "load": "load",
+            "save": "save",
             "build": "build",
             "bootstrap": "bootstrap",
             "pull": "pull",
@@ -132,8 +137,8 @@ SYNONYMS = {
 # What Docker has and Pogu does not.
 # fmt: off
 _ABSENT = frozenset((
-    "buildx", "commit", "compose", "config", "context", "cp", "diff", "exec", "export", "load",
-    "manifest", "node", "plugin", "save", "search", "secret", "service", "stack",
+    "buildx", "commit", "compose", "config", "context", "cp", "diff", "exec", "export",
+    "manifest", "node", "plugin", "search", "secret", "service", "stack",
     "swarm", "trust",
 ))
 # fmt: on

@@ -83,16 +83,11 @@ class Provenance:
     def layer(self, diff_id: DiffId) -> list[LayerBlob]:
         """Every known form of a layer."""
         rows = self._db.query("SELECT * FROM layer_blobs WHERE diff_id = ?", (diff_id,))
-        return [
-            LayerBlob(
-                digest=row["digest"],
-                diff_id=row["diff_id"],
-                media_type=row["media_type"],
-                size_bytes=row["size_bytes"],
-                packing=row["packing"],
-            )
-            for row in rows
-        ]
+        return [_layer_blob(row) for row in rows]
+
+    def layers(self) -> list[LayerBlob]:
+        """Every known form of every layer."""
+        return [_layer_blob(row) for row in self._db.query("SELECT * FROM layer_blobs")]
 
     def seen_at(self, digest: Digest, repository: str) -> None:
         """A blob is (or was) in that repository (with its domain)."""
@@ -156,3 +151,13 @@ class Provenance:
 def _packing(tx: sqlite3.Connection, table: str, digest: Digest, new: str) -> str:
     row = tx.execute(f"SELECT packing FROM {table} WHERE digest = ?", (digest,)).fetchone()
     return "" if row is not None and row["packing"] == "" else new
+
+
+def _layer_blob(row: sqlite3.Row) -> LayerBlob:
+    return LayerBlob(
+        digest=row["digest"],
+        diff_id=row["diff_id"],
+        media_type=row["media_type"],
+        size_bytes=row["size_bytes"],
+        packing=row["packing"],
+    )

@@ -42,10 +42,12 @@ _FAULTS_OF_THE_ARCHIVE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """`diff_id_hex` is the digest of the uncompressed tar; `size_bytes` of its regular files."""
+    """`diff_id_hex` and `tar_bytes`: digest and length of the uncompressed tar; `size_bytes` of its
+    regular files."""
 
     diff_id_hex: str
     size_bytes: int
+    tar_bytes: int
 
 
 def apply_tar(
@@ -70,7 +72,9 @@ def apply_tar(
                 stream.close()
             if writer:
                 writer.finish()
-        return Applied(diff_id_hex=diff_id_hex, size_bytes=unpacker.size_bytes)
+        return Applied(
+            diff_id_hex=diff_id_hex, size_bytes=unpacker.size_bytes, tar_bytes=stream.tell()
+        )
     except OSError as err:
         if err.errno in _FAULTS_OF_THE_ARCHIVE:
             raise BadArchive(f"invalid tar archive: {err.strerror}: {err.filename}") from err

@@ -9,7 +9,7 @@ from typing import IO, BinaryIO, cast
 
 from pogu.errors import InvalidParameter
 
-__all__ = ["decompressed", "is_archive"]
+__all__ = ["decompressed", "is_archive", "is_compressed"]
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -65,6 +65,11 @@ def _read_head(stream: BinaryIO) -> bytes:
             break
         head += more
     return head
+
+
+def is_compressed(head: bytes) -> bool:
+    """True when a stream that starts with these bytes is gzip, zstd, xz or bzip2."""
+    return head.startswith((_GZIP, _ZSTD, _XZ, _BZIP2))
 
 
 def is_archive(stream: BinaryIO) -> bool:

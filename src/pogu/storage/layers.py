@@ -44,13 +44,15 @@ _MIGRATIONS = [
         size_bytes INTEGER NOT NULL
     );
     CREATE INDEX layers_by_parent ON layers (parent)
-    """
+    """,
+    "ALTER TABLE layers ADD COLUMN tar_bytes INTEGER",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One committed layer; `size_bytes` is the sum of its regular files."""
+    """One committed layer; `size_bytes` is the sum of its regular files, `tar_bytes` the length of
+    its uncompressed tar (None for layers of before it was written down)."""
 
     chain_id: ChainId
     diff_id: DiffId
@@ -58,6 +60,7 @@ class Layer:
     short_id: str
     path: Path
     size_bytes: int
+    tar_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,7 @@ class Unpacked:
     draft: LayerDraft
     diff_id: DiffId
     size_bytes: int
+    tar_bytes: int
 
 
 class LayerStore:
@@ -109,6 +113,7 @@ class LayerStore:
             short_id=row["short_id"],
             path=self._paths.layers / row["short_id"] / "diff",
             size_bytes=row["size_bytes"],
+            tar_bytes=row["tar_bytes"],
         )
 
     def get(self, chain_id: ChainId) -> Layer:
@@ -157,7 +162,13 @@ class LayerStore:
         try:
             hashed = _HashSink()
             size_bytes = write_layer_tar(draft.diff, hashed)
-            return self._publish(draft, parent, hashed.diff_id, size_bytes)
+            unpacked = Unpacked(
+                draft=draft,
+                diff_id=hashed.diff_id,
+                size_bytes=size_bytes,
+                tar_bytes=hashed.size_bytes,
+            )
+            return self._publish(unpacked, parent)
         except OSError as err:
             raise no_space(err) from err
         finally:
@@ -187,21 +198,25 @@ class LayerStore:
         except BaseException:
             self.discard(draft)
             raise
-        return Unpacked(draft=draft, diff_id=diff_id, size_bytes=applied.size_bytes)
+        return Unpacked(
+            draft=draft,
+            diff_id=diff_id,
+            size_bytes=applied.size_bytes,
+            tar_bytes=applied.tar_bytes,
+        )
 
     def commit_unpacked(self, unpacked: Unpacked, *, parent: ChainId | None) -> Layer:
         """Make it a layer over `parent`, durable; the draft is consumed. Slow."""
         try:
-            return self._publish(unpacked.draft, parent, unpacked.diff_id, unpacked.size_bytes)
+            return self._publish(unpacked, parent)
         except OSError as err:
             raise no_space(err) from err
         finally:
             self.discard(unpacked.draft)
 
-    def _publish(
-        self, draft: LayerDraft, parent: ChainId | None, diff_id: DiffId, size_bytes: int
-    ) -> Layer:
+    def _publish(self, unpacked: Unpacked, parent: ChainId | None) -> Layer:
         """Sync, rename into layers/, commit the row; one publisher at a time."""
+        draft, diff_id = unpacked.draft, unpacked.diff_id
         own_id = chain_id(parent, diff_id)
         if own_id in self._layers:
             return self._layers[own_id]
@@ -214,7 +229,8 @@ class LayerStore:
             parent=parent,
             short_id=short_id,
             path=self._paths.layers / short_id / "diff",
-            size_bytes=size_bytes,
+            size_bytes=unpacked.size_bytes,
+            tar_bytes=unpacked.tar_bytes,
         )
         with self._lock:
             if own_id in self._layers:
@@ -225,8 +241,8 @@ class LayerStore:
             draft.path.rename(target)
             with self._db.transaction(durable=True) as tx:
                 tx.execute(
-                    "INSERT INTO layers VALUES (?, ?, ?, ?, ?)",
-                    (own_id, diff_id, parent, short_id, size_bytes),
+                    "INSERT INTO layers VALUES (?, ?, ?, ?, ?, ?)",
+                    (own_id, diff_id, parent, short_id, layer.size_bytes, layer.tar_bytes),
                 )
             self._layers[own_id] = layer
         return layer
@@ -239,6 +255,14 @@ class LayerStore:
             write_journaled_tar(layer.path, read_journal(journal), out)
         else:
             write_layer_tar(layer.path, out)
+
+    def tar_bytes(self, layer: Layer) -> int:
+        """Length of the tar that `write_tar` writes. Slow where it was not written down."""
+        if layer.tar_bytes is None:
+            counted = _HashSink()
+            self.write_tar(layer.chain_id, counted)
+            return counted.size_bytes
+        return layer.tar_bytes
 
     def remove(self, chain_id: ChainId) -> None:
         """Remove one layer that no other layer has as its parent. Idempotent. Slow."""
@@ -302,13 +326,15 @@ class LayerStore:
 
 
 class _HashSink:
-    """A tar sink that keeps only the digest."""
+    """A tar sink that keeps only digest and length."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
+        self.size_bytes = 0
 
     def write(self, data: bytes) -> None:
         self._hash.update(data)
+        self.size_bytes += len(data)
 
     @property
     def diff_id(self) -> DiffId:

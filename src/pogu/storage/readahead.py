@@ -16,14 +16,16 @@ _BLOCKS = 32
 
 
 class ReadAhead:
-    """Blocks of the uncompressed stream; the digest of all of them once the last was taken.
+    """Blocks of the uncompressed stream; if `hashed`, the digest of all of them once the last was
+    taken.
 
     The source stays its owner's. After `close` in the middle the thread ends with the read that
     it waits in.
     """
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: BinaryIO, *, hashed: bool = True) -> None:
         self._source = source
+        self._hashed = hashed
         self._hash = hashlib.sha256()
         self._blocks: queue.Queue[bytes | BaseException] = queue.Queue(maxsize=_BLOCKS)
         self._closed = False
@@ -36,7 +38,8 @@ class ReadAhead:
             stream = decompressed(self._source)
             while not self._closed and (block := stream.read(_BLOCK_BYTES)):
                 self._blocks.put(block)
-                self._hash.update(block)
+                if self._hashed:
+                    self._hash.update(block)
             self._blocks.put(b"")
         except BaseException as err:
             self._blocks.put(err)

@@ -54,8 +54,8 @@ def archive_errors() -> Iterator[None]:
 class _Cursor:
     """Where the parser stands. What is passed and is no content goes into the journal."""
 
-    def __init__(self, source: BinaryIO, journal: JournalWriter | None) -> None:
-        self.blocks = ReadAhead(source)
+    def __init__(self, source: BinaryIO, journal: JournalWriter | None, *, hashed: bool) -> None:
+        self.blocks = ReadAhead(source, hashed=hashed)
         self._journal = journal
         self._block = b""
         self._view = memoryview(self._block)
@@ -159,11 +159,13 @@ class _TarInfo(tarfile.TarInfo):
 class TarStream:
     """Iterate over the entries; the content of each is read before the next is asked for.
 
-    Use inside `archive_errors`.
+    Without `hashed`, what `finish` returns means nothing. Use inside `archive_errors`.
     """
 
-    def __init__(self, source: BinaryIO, journal: JournalWriter | None = None) -> None:
-        self._cursor = _Cursor(source, journal)
+    def __init__(
+        self, source: BinaryIO, journal: JournalWriter | None = None, *, hashed: bool = True
+    ) -> None:
+        self._cursor = _Cursor(source, journal, hashed=hashed)
         self._file = _HeaderFile(self._cursor)
         self._tar: tarfile.TarFile | None = None
         self._left = 0
@@ -236,6 +238,10 @@ class TarStream:
         while self._cursor.skip(_CHUNK):
             pass
         return self._cursor.blocks.hexdigest()
+
+    def tell(self) -> int:
+        """How many bytes of the uncompressed stream were read."""
+        return self._cursor.tell()
 
     def close(self) -> None:
         """Give the thread back. Idempotent."""

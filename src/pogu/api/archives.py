@@ -1,0 +1,237 @@
+"""Edge: `/images/load`, `/images/get`, `/images/{name}/get`, and ours: `/pogu/save` and
+`/pogu/inventory`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from typing import BinaryIO
+
+import msgspec
+
+from pogu.api.call import Call
+from pogu.api.host_file import client_file, host_file, opened
+from pogu.api.http_server import StreamResponse
+from pogu.api.reply import HEADERS, json_reply
+from pogu.api.route import Route, finish
+from pogu.api.stream import JsonLines
+from pogu.api.transfer import progress_line
+from pogu.api.upload import body_file
+from pogu.errors import InvalidParameter
+from pogu.images.archive_writer import FileSink
+from pogu.images.load import Loaded
+from pogu.images.progress import TransferEvent
+from pogu.images.save import Archive, SaveRequest
+from pogu.linux.blocking import in_own_thread
+from pogu.storage.apply import no_space
+
+__all__ = ["ROUTES"]
+
+_QUEUED_BLOCKS = 4
+
+
+# ---- load ------------------------------------------------------------------------------------
+
+
+async def load(call: Call) -> StreamResponse:
+    """The archive is the body; or, for our own CLI, a file of this host."""
+    lines = JsonLines(call)
+    quiet = call.flag("quiet")
+
+    async def emit(event: TransferEvent) -> None:
+        if not quiet:
+            await lines.send(progress_line(event))
+
+    async def work(file: BinaryIO) -> list[Loaded]:
+        return await finish(call.engine.loader.load(file, platform=_platform(call), emit=emit))
+
+    try:
+        path = host_file(call)
+        if path is not None:
+            with opened(path) as file:
+                loaded = await work(file)
+        else:
+            async with body_file(call) as file:
+                loaded = await work(file)
+        for line in _said(loaded):
+            await lines.send({"stream": f"{line}\n"})
+    except Exception as err:
+        return await lines.fail(err)
+    return await lines.end()
+
+
+def _said(loaded: list[Loaded]) -> list[str]:
+    """What Docker says, and tools read."""
+    lines = []
+    for one in loaded:
+        lines += [
+            f"The image {tag.familiar} already exists, renaming the old one with ID {old} to"
+            " empty string"
+            for tag, old in one.replaced
+        ]
+        lines += [f"Loaded image: {tag.familiar}" for tag in one.tags]
+        if not one.tags:
+            lines.append(f"Loaded image ID: {one.image.id}")
+    return lines
+
+
+class _Platform(msgspec.Struct, frozen=True):
+    os: str = "linux"
+    architecture: str = ""
+    variant: str = ""
+
+
+def _platform(call: Call) -> str:
+    """`linux/arm64`, or the JSON object that clients send from API 1.48 on; one, not several."""
+    texts = [text for text in call.texts("platform") if text]
+    if len(texts) > 1:
+        raise InvalidParameter(
+            "multiple platforms are not supported", hint="an image here is for one platform"
+        )
+    if not texts or not texts[0].startswith("{"):
+        return "".join(texts)
+    try:
+        one = msgspec.json.decode(texts[0], type=_Platform)
+    except msgspec.MsgspecError as err:
+        raise InvalidParameter(f"failed to parse platform: {err}") from err
+    return "/".join(part for part in (one.os, one.architecture, one.variant) if part)
+
+
+# ---- save ------------------------------------------------------------------------------------
+
+
+class _Save(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    names: tuple[str, ...]
+    format: str = "docker-archive"
+    platform: str = ""
+    since: tuple[str, ...] = ()
+    inventory: tuple[str, ...] = ()
+    compression: str = ""
+
+
+async def get(call: Call) -> StreamResponse:
+    """Docker's `save`: one image by its path, several by `names`."""
+    names = (call.name,) if "name" in call.path else tuple(call.texts("names"))
+    request = SaveRequest(names=names, platform=_platform(call))
+    async with call.engine.images.hold():
+        return await _send(call, await call.engine.saver.plan(request))
+
+
+async def save(call: Call) -> StreamResponse:
+    """Ours: with every option; X-Pogu-Fd names an open file of the caller, written directly."""
+    body = await call.body_as(_Save)
+    request = SaveRequest(**msgspec.structs.asdict(body))
+    async with call.engine.images.hold():
+        archive = await call.engine.saver.plan(request)
+        fd = client_file(call)
+        if fd is None:
+            return await _send(call, archive)
+        with os.fdopen(fd, "wb", buffering=0):
+            await _write_file(archive, fd)
+    return json_reply({"Size": archive.size_bytes, "LeftOut": archive.left_out})
+
+
+async def inventory(call: Call) -> StreamResponse:
+    """Ours: diff IDs of the layers that are here."""
+    return json_reply(call.engine.saver.inventory())
+
+
+class _Gone(Exception):
+    """Ends the writing thread when nobody reads any more."""
+
+
+class _BodySink:
+    """Hands blocks from the writing thread to the event loop, a few at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._room = threading.Semaphore(_QUEUED_BLOCKS)
+        self.blocks: asyncio.Queue[bytes] = asyncio.Queue()
+        self._over = False
+
+    def write(self, data: bytes) -> None:
+        if not data:
+            return
+        self._room.acquire()
+        if self._over:
+            raise _Gone
+        self._loop.call_soon_threadsafe(self.blocks.put_nowait, data)
+
+    def end(self) -> None:
+        """From the writing thread: an empty block is the last."""
+        self._loop.call_soon_threadsafe(self.blocks.put_nowait, b"")
+
+    def taken(self) -> None:
+        self._room.release()
+
+    def close(self) -> None:
+        """From the event loop: let the writing thread end."""
+        self._over = True
+        self._room.release()
+
+
+async def _send(call: Call, archive: Archive) -> StreamResponse:
+    """Stream an archive. A failure in the middle cuts the connection: half an archive must not
+    look like a whole one."""
+    sink = _BodySink(asyncio.get_running_loop())
+
+    def write() -> None:
+        try:
+            archive.write(sink)
+        finally:
+            sink.end()
+
+    writing = asyncio.ensure_future(in_own_thread(write))
+    response = StreamResponse(headers=HEADERS | {"Content-Type": "application/x-tar"})
+    if call.http.version >= (1, 1):
+        response.enable_chunked_encoding()
+    try:
+        await response.prepare(call.http)
+        while block := await sink.blocks.get():
+            await response.write(block)
+            sink.taken()
+    finally:
+        sink.close()
+        outcome = (await asyncio.gather(writing, return_exceptions=True))[0]
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return response
+
+
+class _StoppableFile(FileSink):
+    """A file whose writing ends when the client goes away."""
+
+    def __init__(self, fd: int, gone: threading.Event) -> None:
+        super().__init__(fd)
+        self._gone = gone
+
+    def write(self, data: bytes) -> None:
+        if self._gone.is_set():
+            raise _Gone
+        super().write(data)
+
+
+async def _write_file(archive: Archive, fd: int) -> None:
+    """Raises: SystemFailure on a full disk, InvalidParameter when nobody reads the pipe."""
+    gone = threading.Event()
+    writing = asyncio.ensure_future(in_own_thread(archive.write, _StoppableFile(fd, gone)))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        gone.set()
+        await asyncio.gather(writing, return_exceptions=True)
+        raise
+    except BrokenPipeError as err:
+        raise InvalidParameter("write: broken pipe", hint="who reads it has ended") from err
+    except OSError as err:
+        raise no_space(err) from err
+
+
+ROUTES = [
+    Route("POST", "/images/load", load),
+    Route("GET", "/images/get", get),
+    Route("GET", "/images/{name}/get", get),
+    Route("POST", "/pogu/save", save),
+    Route("GET", "/pogu/inventory", inventory),
+]
