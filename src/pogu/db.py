@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from pogu.crash_point import crash_point
 from pogu.errors import DataLoss, SystemFailure
 
 __all__ = ["Database"]
@@ -41,6 +42,7 @@ class Database:
         self._lock = threading.RLock()
         self._depth = 0
         self._reserve = path.with_suffix(".reserve")
+        self._log = path.with_name(f"{path.name}-wal")
         _keep_free(self._reserve)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)  # it holds the environment of containers: passwords
@@ -101,7 +103,9 @@ class Database:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
+                crash_point()
                 self._connection.execute("COMMIT")
+                crash_point()
             except BaseException as err:
                 if self._connection.in_transaction:  # SQLite itself has ended some that failed
                     self._connection.execute("ROLLBACK")
@@ -133,6 +137,14 @@ class Database:
             finally:
                 self._depth -= 1
                 self._connection.execute("ROLLBACK")
+
+    def sync(self) -> None:
+        """Make what was committed so far outlive a power cut too. Slow."""
+        fd = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Return all rows of a SELECT."""

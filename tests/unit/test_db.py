@@ -84,3 +84,13 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
 def test_only_its_owner_reads_it(db: Database, tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("state.db*")} == {0o600}
     db.close()
+
+
+def test_what_is_synced_can_be_read_from_the_log_alone(tmp_path: Path) -> None:
+    db = Database(tmp_path / "state.db")
+    db.migrate("x", ["CREATE TABLE x (a)"])
+    with db.transaction() as tx:
+        tx.execute("INSERT INTO x VALUES ('written')")
+    db.sync()
+    assert b"written" in (tmp_path / "state.db-wal").read_bytes()
+    db.close()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
@@ -109,6 +110,17 @@ class ImageIndex:
         twin = copy(self)
         twin._images, twin._names = dict(self._images), dict(self._names)
         return twin
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let all changes in the block happen or none, on disk and in memory. No await there."""
+        images, names = dict(self._images), dict(self._names)
+        try:
+            with self._db.transaction():
+                yield
+        except BaseException:
+            self._images, self._names, self._newest_first = images, names, None
+            raise
 
     # ---- reading ------------------------------------------------------------------------
 

@@ -133,6 +133,7 @@ class Puller:
         self._keep_reachable(digest_name, image)
         for name in (digest_name, *([] if named.digest else [named])):
             self._images.tag_pulled(image.id, name)
+        await self._images.sync()
         await emit(TransferEvent(status=f"Digest: {top.digest}"))
         news = "Image is up to date for" if before and before.id == image.id else None
         await emit(

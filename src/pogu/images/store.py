@@ -191,6 +191,10 @@ class ImageStore:
         self._index.set_name(image_id, reference, time=self._now())
         publish_image_event(self._events, "pull", self.get(image_id), reference.familiar)
 
+    async def sync(self) -> None:
+        """Make the names given so far outlive a power cut, as the images do already."""
+        await in_thread(self._db.sync)
+
     def add_digest(self, image_id: Digest, reference: Reference) -> None:
         """Let a name by digest stand for the image too."""
         self._index.set_name(image_id, reference, time=self._now())
@@ -249,7 +253,8 @@ class ImageStore:
         depends on it, or several repositories name an image given by ID without `force`.
         """
         removal = Removal(self._index, self._events, self._users)
-        removal.by_name(name, force=force, prune=prune)
+        with self._index.together():  # a kill leaves no image that lost some of its names
+            removal.by_name(name, force=force, prune=prune)
         gone, _ = await self._collect()
         return removal.lines + _deleted(gone)
 
@@ -258,7 +263,8 @@ class ImageStore:
     ) -> tuple[list[Removed], int]:
         """Remove unused images that `matches` accepts; return what went and the bytes freed."""
         removal = Removal(self._index, self._events, self._users)
-        removal.prune(dangling_only=dangling_only, matches=matches)
+        with self._index.together():
+            removal.prune(dangling_only=dangling_only, matches=matches)
         gone, freed = await self._collect()
         return removal.lines + _deleted(gone), freed
 

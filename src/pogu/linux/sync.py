@@ -6,7 +6,9 @@ import ctypes
 import os
 from pathlib import Path
 
-__all__ = ["fsync_directory", "syncfs"]
+from pogu.crash_point import crash_point
+
+__all__ = ["fsync_directory", "fsync_file", "syncfs"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -20,10 +22,22 @@ def syncfs(path: Path) -> None:
             raise OSError(code, os.strerror(code), str(path))
     finally:
         os.close(fd)
+    crash_point()
+
+
+def fsync_file(path: Path) -> None:
+    """Make a file's content durable, its name not yet."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    crash_point()
 
 
 def fsync_directory(path: Path) -> None:
     """Make renames into `path` durable."""
+    crash_point()
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pogu.config import Paths
+from pogu.crash_point import crash_point
 from pogu.errors import DataLoss, NotFound
-from pogu.linux.sync import fsync_directory
+from pogu.linux.sync import fsync_directory, fsync_file
 from pogu.oci.digest import Digest, sha256_digest
 
 __all__ = ["BlobStore"]
@@ -72,12 +73,8 @@ class BlobStore:
 
     def _publish(self, temporary: Path, digest: Digest) -> None:
         """Sync, rename, sync the directory: what appears is whole and stays."""
-        fd = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fchmod(fd, 0o644)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        temporary.chmod(0o644)
+        fsync_file(temporary)
         temporary.rename(self.path(digest))
         fsync_directory(self._directory)
 
@@ -95,6 +92,7 @@ class BlobStore:
     def remove(self, digest: Digest) -> None:
         """Idempotent."""
         self.path(digest).unlink(missing_ok=True)
+        crash_point()
 
     def all(self) -> list[Digest]:
         return [Digest(f"sha256:{entry.name}") for entry in os.scandir(self._directory)]

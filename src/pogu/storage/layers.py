@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pogu.config import Paths
+from pogu.crash_point import crash_point
 from pogu.db import Database
 from pogu.errors import DataLoss, NotFound
 from pogu.linux.inode_flags import spread_children
-from pogu.linux.sync import syncfs
+from pogu.linux.sync import fsync_directory, syncfs
 from pogu.oci.digest import ChainId, DiffId, chain_id
 from pogu.storage.apply import apply_tar, no_space
 from pogu.storage.diff import TarSink, write_journaled_tar, write_layer_tar
@@ -153,6 +154,7 @@ class LayerStore:
     def discard(self, draft: LayerDraft) -> None:
         """Remove a draft. Idempotent. Slow."""
         remove_tree(draft.path)
+        crash_point()
 
     def commit(self, draft: LayerDraft, *, parent: ChainId | None) -> Layer:
         """Compute the diff ID of `draft.diff`, make it a layer over `parent`, durable. Slow.
@@ -239,6 +241,7 @@ class LayerStore:
             if target.exists():  # left by a kill between rename and row
                 self._remove_directory(target)
             draft.path.rename(target)
+            fsync_directory(self._paths.layers)
             with self._db.transaction(durable=True) as tx:
                 tx.execute(
                     "INSERT INTO layers VALUES (?, ?, ?, ?, ?, ?)",
@@ -284,6 +287,7 @@ class LayerStore:
             for layer in doomed:
                 del self._layers[layer.chain_id]
                 layer.path.parent.rename(trash.path / layer.short_id)
+                crash_point()
         return trash
 
     def _remove_directory(self, directory: Path) -> None:
