@@ -14,8 +14,10 @@ from pogu.events import EventBus
 from pogu.images.blob_collection import BlobCollection
 from pogu.images.download import Downloads
 from pogu.images.forms import Forms
+from pogu.images.index_push import IndexPusher
 from pogu.images.indexes import Indexes
 from pogu.images.load import Loader
+from pogu.images.manifest_lists import ManifestLists
 from pogu.images.packing import Packer
 from pogu.images.provenance import Provenance
 from pogu.images.pull import Puller
@@ -54,10 +56,13 @@ class Engine:
     containers: Containers
     builder: Builder
     indexes: Indexes
+    forms: Forms
+    lists: ManifestLists
     remote: Remote
     downloads: Downloads
     puller: Puller
     pusher: Pusher
+    index_pusher: IndexPusher
     pruning: Pruning
     loader: Loader
     saver: Saver
@@ -105,7 +110,13 @@ async def open_engine(config: Config) -> Engine:
     provenance = Provenance(db)
     downloads = Downloads(config.paths, blobs, at_once=config.registry_transfers)
     indexes = Indexes(db, blobs, images, provenance)
-    unused_blobs = BlobCollection(images, layers, blobs, provenance, indexes)
+    packer = Packer(config.paths, layers, blobs, provenance)
+    forms = Forms(layers=layers, blobs=blobs, provenance=provenance, packer=packer)
+    remote = Remote(config)
+    lists = ManifestLists(
+        db=db, blobs=blobs, images=images, provenance=provenance, forms=forms, remote=remote
+    )
+    unused_blobs = BlobCollection(images, layers, blobs, provenance, indexes, lists)
     images.after_collection(unused_blobs.collect, unused_blobs.rehearse)
     puller = Puller(
         config=config,
@@ -117,8 +128,6 @@ async def open_engine(config: Config) -> Engine:
         downloads=downloads,
         verification=Verification(config.policy, may_be_missing=config.policy_may_be_missing),
     )
-    packer = Packer(config.paths, layers, blobs, provenance)
-    forms = Forms(layers=layers, blobs=blobs, provenance=provenance, packer=packer)
     pusher = Pusher(
         config=config,
         images=images,
@@ -175,10 +184,15 @@ async def open_engine(config: Config) -> Engine:
         containers=containers,
         builder=builder,
         indexes=indexes,
-        remote=Remote(config),
+        forms=forms,
+        lists=lists,
+        remote=remote,
         downloads=downloads,
         puller=puller,
         pusher=pusher,
+        index_pusher=IndexPusher(
+            images=images, blobs=blobs, provenance=provenance, downloads=downloads, remote=remote
+        ),
         pruning=Pruning(containers=containers, volumes=volumes, images=images, builder=builder),
         loader=Loader(
             paths=config.paths,

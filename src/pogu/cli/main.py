@@ -106,6 +106,10 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "tags": "tags",
         },
     ),
+    "manifest": (
+        "Manage image manifests and manifest lists",
+        dict.fromkeys(("create", "annotate", "inspect", "push", "rm", "ls"), "manifest"),
+    ),
     "volume": (
         "Manage volumes",
         dict.fromkeys(("create", "ls", "inspect", "rm", "prune"), "volumes"),
@@ -138,7 +142,7 @@ SYNONYMS = {
 # fmt: off
 _ABSENT = frozenset((
     "buildx", "commit", "compose", "config", "context", "cp", "diff", "exec", "export",
-    "manifest", "node", "plugin", "search", "secret", "service", "stack",
+    "node", "plugin", "search", "secret", "service", "stack",
     "swarm", "trust",
 ))
 # fmt: on

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pogu.images.image import Image
 from pogu.images.indexes import Indexes, blobs_below
+from pogu.images.manifest_lists import ManifestLists
 from pogu.images.provenance import Provenance
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
@@ -26,12 +27,14 @@ class BlobCollection:
         blobs: BlobStore,
         provenance: Provenance,
         indexes: Indexes,
+        lists: ManifestLists,
     ) -> None:
         self._images = images
         self._layers = layers
         self._blobs = blobs
         self._provenance = provenance
         self._indexes = indexes
+        self._lists = lists
 
     async def collect(self) -> int:
         """The rows go first: a kill in between leaves files, which the next time finds.
@@ -39,6 +42,7 @@ class BlobCollection:
         Return the bytes freed.
         """
         needed = await self._indexes.forget_unused()
+        needed |= await in_thread(blobs_below, self._blobs, self._lists.manifests())
         layers = {layer.diff_id for layer in self._layers.all()}
         images = {image.id for image in self._images.all()}
         kept = self._provenance.forget_blobs(layers, images, needed)
@@ -47,7 +51,7 @@ class BlobCollection:
     def rehearse(self, layers: set[DiffId], images: Sequence[Image]) -> set[Digest]:
         """Return what `collect` would remove were these all that there is. In a rehearsal only."""
         kept, whole = self._indexes.forget_rows(images)
-        needed = kept | blobs_below(self._blobs, whole)
+        needed = kept | blobs_below(self._blobs, whole | self._lists.manifests())
         ids = {image.id for image in images}
         return set(self._unneeded(self._provenance.forget_blobs(layers, ids, needed)))
 

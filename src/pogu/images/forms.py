@@ -52,6 +52,10 @@ class Forms:
                 found.append((stored, raw, msgspec.json.decode(raw, type=Manifest)))
         return found
 
+    def latest(self, image: Image) -> bytes | None:
+        """The manifest by which the image is known best; None before its first push. Slow."""
+        return next((raw for _, raw, _ in self._manifests(image, Compression())), None)
+
     def came_as(self, image: Image, compression: Compression) -> frozenset[Digest]:
         """The layer blobs of the manifest by which the image is known best. Slow."""
         for _, _, manifest in self._manifests(image, compression):

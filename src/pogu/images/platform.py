@@ -24,6 +24,7 @@ __all__ = [
     "choose",
     "fits",
     "host_platform",
+    "is_known",
     "normalized",
     "parse_platform",
     "platform_of",
@@ -128,6 +129,11 @@ def normalized(platform: Platform) -> Platform:
     """Return the canonical spelling: `x86_64` is `amd64`, `arm` is `arm/v7`, `arm64/v8` `arm64`."""
     architecture, variant = _processor(platform.architecture, platform.variant)
     return replace(platform, os=_system(platform.os), architecture=architecture, variant=variant)
+
+
+def is_known(platform: Platform) -> bool:
+    """True when system and processor are Go's words for them."""
+    return platform.os in _SYSTEMS and platform.architecture in _PROCESSORS
 
 
 def platform_of(config: ImageConfig) -> Platform:

@@ -29,7 +29,7 @@ from pogu.registry.upload import upload_file
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import Layer, LayerStore
 
-__all__ = ["Pushed", "Pusher"]
+__all__ = ["Pushed", "Pusher", "denied"]
 
 _AT_ONCE = 5
 _AS_IT_IS = Compression()
@@ -98,7 +98,7 @@ class Pusher:
                 async with self._images.hold():
                     return await self._push(repository, named, image, compression, emit)
             except (Unauthorized, Forbidden) as err:
-                raise _denied(err, named) from err
+                raise denied(err, named) from err
 
     async def _push(
         self,
@@ -204,7 +204,7 @@ async def _all(work: list[Awaitable[LayerBlob]]) -> list[LayerBlob]:
         raise
 
 
-def _denied(err: EngineError, named: Reference) -> EngineError:
+def denied(err: EngineError, named: Reference) -> EngineError:
     text = (
         err.message
         if err.message.startswith("denied")

@@ -10,6 +10,7 @@ import msgspec
 
 from pogu.config import Config
 from pogu.errors import DataLoss
+from pogu.oci.digest import sha256_digest
 from pogu.oci.image import Manifest
 from pogu.oci.index import INDEXES, Platform, decode_index
 from pogu.oci.reference import Reference
@@ -17,7 +18,9 @@ from pogu.registry.client import FetchedManifest, Repository
 from pogu.registry.credentials import Credentials, credentials_for
 from pogu.registry.transport import open_transport
 
-__all__ = ["Access", "Remote"]
+__all__ = ["Access", "Remote", "RemoteImage"]
+
+_LARGEST_CONFIG = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,15 @@ class Access:
 
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
     insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteImage:
+    """A manifest in a registry, with its config where that was asked for."""
+
+    manifest: FetchedManifest
+    raw_config: bytes = b""
+    platform: Platform = field(default_factory=Platform)
 
 
 class Remote:
@@ -53,24 +65,50 @@ class Remote:
         async with self.repository(named, access) as repository:
             return await repository.manifest(named.digest or named.tag or "latest")
 
-    async def platforms(
-        self, reference: Reference, access: Access
-    ) -> tuple[FetchedManifest, list[Platform]]:
-        """Fetch the manifest or index and the platforms it is for."""
+    async def image(self, reference: Reference, access: Access) -> RemoteImage:
+        """Fetch the manifest of a reference with its config; of an index no config."""
         named = reference.with_default_tag()
         async with self.repository(named, access) as repository:
             fetched = await repository.manifest(named.digest or named.tag or "latest")
             if fetched.media_type in INDEXES:
-                entries = decode_index(fetched.raw).manifests
-                return fetched, [one.platform for one in entries if one.platform is not None]
-            return fetched, [await platform_in(repository, fetched.raw)]
+                return RemoteImage(manifest=fetched)
+            return await _with_config(repository, fetched)
+
+    async def images_of(
+        self, reference: Reference, index: FetchedManifest, access: Access
+    ) -> list[RemoteImage]:
+        """Fetch the manifests of an index that lies in the repository of `reference`."""
+        async with self.repository(reference, access) as repository:
+            return [
+                RemoteImage(
+                    manifest=await repository.manifest(entry.digest),
+                    platform=entry.platform or Platform(),
+                )
+                for entry in decode_index(index.raw).manifests
+            ]
+
+    async def platforms(
+        self, reference: Reference, access: Access
+    ) -> tuple[FetchedManifest, list[Platform]]:
+        """Fetch the manifest or index and the platforms it is for."""
+        found = await self.image(reference, access)
+        if found.manifest.media_type not in INDEXES:
+            return found.manifest, [found.platform]
+        entries = decode_index(found.manifest.raw).manifests
+        return found.manifest, [one.platform for one in entries if one.platform is not None]
 
 
-async def platform_in(repository: Repository, raw_manifest: bytes) -> Platform:
-    """What the config of a manifest says it is for. Raises: DataLoss when it cannot be read."""
+async def _with_config(repository: Repository, fetched: FetchedManifest) -> RemoteImage:
+    """Raises: DataLoss when manifest or config cannot be read or are not what was asked for."""
     try:
-        config = msgspec.json.decode(raw_manifest, type=Manifest).config
+        config = msgspec.json.decode(fetched.raw, type=Manifest).config
         async with repository.blob(config.digest) as (_, stream):
-            return msgspec.json.decode(await stream.read(), type=Platform)
+            raw = await stream.read(_LARGEST_CONFIG)
+            while more := await stream.read(_LARGEST_CONFIG - len(raw)):
+                raw += more
+        if sha256_digest(raw) != config.digest:
+            raise DataLoss(f"the image config in {repository.path} is not {config.digest}")
+        platform = msgspec.json.decode(raw, type=Platform)
     except msgspec.MsgspecError as err:
         raise DataLoss(f"the image config in {repository.path} cannot be read: {err}") from err
+    return RemoteImage(manifest=fetched, raw_config=raw, platform=platform)

@@ -109,6 +109,18 @@ class Repository:
         async with self.blob(digest) as whole:
             yield whole
 
+    async def has_manifest(self, digest: Digest) -> bool:
+        try:
+            async with self._transport.request(
+                "HEAD",
+                self._url(f"manifests/{digest}"),
+                scope=self._scope,
+                headers={"Accept": _ACCEPT},
+            ):
+                return True
+        except NotFound:
+            return False
+
     async def has_blob(self, digest: Digest) -> bool:
         try:
             async with self._transport.request(
