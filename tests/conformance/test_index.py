@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.conformance.clients import Wire, needs_docker_cli
+from tests.conformance.clients import DockerCli, Wire, needs_docker_cli
 from tests.engine_process import EngineProcess
 from tests.registry_content import get_manifest, put_image, put_index
 from tests.registry_process import RegistryProcess, a_registry
@@ -20,6 +22,10 @@ pytestmark = [pytest.mark.root, needs_docker_cli]
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
     with a_registry(tmp_path_factory.mktemp("registry")) as running:
         yield running
+
+
+def digest_of(raw: bytes) -> str:
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +77,34 @@ def test_distribution_inspect_refuses_what_a_registry_cannot_know(
     answer = wire.ask("GET", f"/distribution/{'a' * 64}/json")
     assert (answer.status, "no manifest found for full image ID" in answer.message) == (400, True)
     assert wire.ask("GET", "/distribution/UPPER/json").status == 400
+
+
+def test_a_list_of_ours_is_the_one_that_docker_makes(
+    engine: EngineProcess, docker: DockerCli, registry: RegistryProcess, seed: str
+) -> None:
+    source = get_manifest(registry, "app", "seed")
+    platforms = ("linux/arm64/v8", "linux/amd64")
+    digests = [put_image(registry, "app", source, one)["digest"] for one in platforms]
+    parts = [f"{registry.name('app')}@{digest}" for digest in sorted(digests)]
+    ours, theirs = registry.name("app:ours"), registry.name("app:theirs")
+    for create, name in ((engine.ok, ours), (docker.ok, theirs)):
+        create("manifest", "create", "--insecure", name, *parts)
+        create("manifest", "annotate", "--variant", "v2", name, parts[1])
+        create("manifest", "push", *(["--insecure"] if name == theirs else []), name)
+    raw = get_manifest(registry, "app", "ours")
+    assert raw == get_manifest(registry, "app", "theirs")
+    assert engine.ok("manifest", "push", ours).splitlines()[-1] == digest_of(raw)
+
+
+def test_docker_inspects_what_we_pushed_as_we_do(
+    engine: EngineProcess, docker: DockerCli, registry: RegistryProcess, seed: str
+) -> None:
+    name = registry.name("app:inspected")
+    engine.ok("manifest", "create", name, seed)
+    engine.ok("manifest", "push", name)
+    theirs = docker.ok("manifest", "inspect", "--insecure", name)
+    assert theirs == engine.ok("manifest", "inspect", name)
+    ours = json.loads(engine.ok("manifest", "inspect", "-v", seed))
+    read = json.loads(docker.ok("manifest", "inspect", "--insecure", "-v", seed))
+    assert ours["Descriptor"] == read["Descriptor"]
+    assert (ours["Ref"], ours["SchemaV2Manifest"]) == (read["Ref"], read["SchemaV2Manifest"])
