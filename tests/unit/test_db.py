@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def test_what_was_committed_is_there_after_opening_again(tmp_path: Path) -> None
     assert second.query("SELECT z FROM b WHERE z = ?", ["kept"])[0]["z"] == "kept"
     first.close()
     second.close()
+
+
+def test_a_sync_reaches_the_log_that_holds_the_commits(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    db.sync()
+    assert synced == [str(tmp_path / "state.db-wal")]
+    db.close()
 
 
 def test_a_full_disk_lets_go_of_the_reserve_and_the_next_transaction_works(

@@ -128,6 +128,11 @@ class Recovery:
 
     async def _settle(self, entry: Entry, conmon_pid: int) -> None:
         """It does not run: record its end if it ran, take away what is left of it."""
+        if not self._launcher.directory(entry.id).exists():
+            log.warning("container=%s has no directory: its removal is finished", entry.id[:12])
+            async with entry.lock:
+                await self._lifecycle.remove(entry, volumes=entry.auto_remove)
+            return
         ran = entry.state.status in (Status.RUNNING, Status.PAUSED)
         code = self._conmon.exit_code(entry.id)
         finished = self._exit_time_ns(entry.id)

@@ -8,6 +8,7 @@ import msgspec
 
 from pogu.containers.model import ContainerRecord, ContainerState
 from pogu.db import Database
+from pogu.linux.blocking import in_thread
 
 __all__ = ["Rows"]
 
@@ -32,6 +33,10 @@ class Rows:
     def __init__(self, db: Database) -> None:
         self._db = db
         db.migrate("containers", _MIGRATIONS)
+
+    async def durable(self) -> None:
+        """Return when every commit so far also survives a power cut."""
+        await in_thread(self._db.sync)
 
     def load(self) -> Iterator[tuple[str, ContainerRecord, ContainerState]]:
         """Yield (name, record, state) of every container."""

@@ -194,6 +194,7 @@ class Containers:
         in Docker's words; InvalidParameter.
         """
         entry, warnings = await self._creator.create(request, name=name, image=image)
+        await self._rows.durable()
         self._lifecycle.publish(entry, "create")
         return self._snapshot(entry), warnings
 
@@ -252,6 +253,7 @@ class Containers:
             if asked.pids_limit is not None and not limits.pids_limit:
                 limits = replace(limits, pids_limit=-1)
         await self._lifecycle.update(entry, host, limits)
+        await self._rows.durable()
         return warnings
 
     async def rename(self, name: str, new_name: str) -> None:
@@ -267,6 +269,7 @@ class Containers:
         self._rows.rename(entry.id, new)
         old = entry.name
         self._registry.rename(entry, new)
+        await self._rows.durable()
         self._lifecycle.publish(entry, "rename", oldName=f"/{old}")
 
     async def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:

@@ -14,6 +14,7 @@ from pogu.containers.entry import Entry
 from pogu.containers.model import Status, parse_time_ns
 from pogu.model.container import HostConfig
 from pogu.runtime.oci_runtime import RuntimeState
+from pogu.storage.tree import remove_tree
 
 STARTED = "2026-01-01T00:00:00.000000000Z"
 
@@ -222,3 +223,10 @@ async def test_recovering_twice_changes_nothing(host: FakeHost) -> None:
     assert (running.state, ended.state) == first
     if watcher is not None:
         watcher.cancel()
+
+
+async def test_a_row_whose_directory_is_gone_was_being_removed(host: FakeHost) -> None:
+    entry = host.add(a_container(status=Status.EXITED))
+    remove_tree(host.launcher.directory(entry.id))
+    await host.recovery.recover([entry])
+    assert (list(host.rows.load()), host.forgotten) == ([], [entry.id])
