@@ -64,7 +64,7 @@ def a_connect_proxy(*, login: str = "") -> Iterator[ConnectProxy]:
 
     with Server(("127.0.0.1", 0), Handler) as listening:
         proxy.address = f"127.0.0.1:{listening.server_address[1]}"
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield proxy

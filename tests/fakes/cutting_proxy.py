@@ -175,7 +175,7 @@ def a_cutting_proxy(upstream: str) -> Iterator[CuttingProxy]:
         listening.daemon_threads = True
         listening.block_on_close = False
         proxy.address = f"127.0.0.1:{listening.server_address[1]}"
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield proxy

@@ -37,7 +37,6 @@ def _not_yet(what: str, hint: str = "") -> Handler:
 
 _ANY = "GET|POST|PUT|DELETE|HEAD"
 _EXEC = "`docker run` and `docker attach` work"
-_REGISTRY = "`pogu image bootstrap` and `pogu import` make images without a registry"
 
 ROUTES = [
     *(
@@ -53,7 +52,6 @@ ROUTES = [
     Route("HEAD|GET|PUT", "/containers/{name}/archive", _not_yet("cp")),
     Route(_ANY, "/containers/{name}/checkpoints", _not_yet("checkpoint")),
     Route("POST", "/commit", _not_yet("commit")),
-    Route("GET", "/images/search", _not_yet("search", _REGISTRY)),
     Route("POST", "/networks/create", _not_yet("network create")),
     Route("POST", "/networks/{name}/connect", _not_yet("network connect")),
     Route("POST", "/networks/{name}/disconnect", _not_yet("network disconnect")),

@@ -72,6 +72,7 @@ IMAGE = {
     "import": "import_image",
     "load": "load",
     "save": "save",
+    "search": "search",
 }
 GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "container": (
@@ -142,7 +143,7 @@ SYNONYMS = {
 # fmt: off
 _ABSENT = frozenset((
     "buildx", "commit", "compose", "config", "context", "cp", "diff", "exec", "export",
-    "node", "plugin", "search", "secret", "service", "stack",
+    "node", "plugin", "secret", "service", "stack",
     "swarm", "trust",
 ))
 # fmt: on

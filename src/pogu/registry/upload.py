@@ -41,21 +41,22 @@ async def upload_file(
 ) -> None:
     """Bring a file there, whatever the connection does. Raises: Unavailable, Unauthorized, …"""
     upload = _Upload(repository, path, digest, progress)
-    failures = 0
+    failures = reached = 0
     while True:
-        before = upload.offset
         try:
             return await upload.attempt()
         except (Unavailable, NotFound, InvalidParameter) as err:
-            # Each time that something has arrived counts as a new beginning.
-            failures = failures + 1 if upload.offset <= before else 1
+            failures += 1
             if failures >= _TRIES:
                 raise
-            log.info("upload=%s broke at %s: %s", digest, upload.offset, err)
+            log.info("upload=%s broke: %s", digest, err)
             await asyncio.sleep(first_pause_s * 2 ** (failures - 1))
             if not isinstance(err, Unavailable) and await repository.has_blob(digest):
                 return  # it was the answer to the last request that got lost
             await upload.resume(begin_anew=isinstance(err, InvalidParameter))
+            if upload.offset > reached:
+                # Something has arrived: that counts as a new beginning.
+                failures, reached = 0, upload.offset
 
 
 class _Upload:
