@@ -184,3 +184,26 @@ def test_what_docker_refuses_is_refused_in_its_words(
     assert f"No such manifest: {name}" in engine.refused("manifest", "rm", name)
     assert "at least 2 arguments" in engine.refused("manifest", "create", name)
     assert "invalid reference format" in engine.refused("manifest", "create", "UP:x:y", one)
+
+
+def test_an_index_of_an_oci_layout_is_tagged_and_pushed_with_all_platforms(
+    engine: EngineProcess, registry: RegistryProcess, tmp_path: Path
+) -> None:
+    name = three_platforms(engine, registry, "packed")
+    skopeo_copy_all(name, f"oci:{tmp_path / 'layout'}:boxed:1")
+    subprocess.run(
+        ["tar", "-cf", tmp_path / "layout.tar", "-C", tmp_path / "layout", "."], check=True
+    )
+    assert "boxed:1" in engine.ok("load", "-i", str(tmp_path / "layout.tar"))
+    with a_registry(tmp_path) as second:
+        far = second.name("far:1")
+        engine.ok("tag", "boxed:1", far)
+        engine.ok("rmi", "boxed:1")
+        engine.ok("manifest", "push", far)
+        assert skopeo_raw(far) == skopeo_raw(name)
+        skopeo_copy_all(far, f"dir:{tmp_path / 'copied'}")
+    arm = json.loads(skopeo_raw(name))["manifests"][1]["digest"]
+    kept = engine.root / "blobs" / "sha256" / arm.removeprefix("sha256:")
+    assert kept.exists()
+    engine.ok("rmi", far)
+    assert not kept.exists(), "nothing of the index stays behind its image"

@@ -1,8 +1,8 @@
 """Service: image indexes that are kept here; owns the tables `indexes` and `index_names`.
 
 The bytes lie in the blob store, exactly as they came. An index stays while an image has its digest
-as a name (`repo@sha256:…`, from a pull) or while its own name (from an OCI layout) is a tag of one
-of its images. Of a named index every blob that is here stays too, so that it can be pushed whole.
+as a name (`repo@sha256:…`, from a pull) or, with a name of its own (from an OCI layout), while one
+of its images is here. Of a named index every blob that is here stays too: it can be pushed whole.
 """
 
 from __future__ import annotations
@@ -64,9 +64,8 @@ class Indexes:
         db.migrate("indexes", _MIGRATIONS)
 
     async def keep(self, raw: bytes, media_type: str, *, name: Reference | None = None) -> Digest:
-        """Store an index durably; with `name` (a tag that one of its images has, or gets in the
-        same `ImageStore.hold`) together with those of its manifests and layers whose blobs are
-        here. Idempotent. Return its digest.
+        """Store an index durably; with `name` (the tag that an archive has for it) together with
+        those of its manifests and layers whose blobs are here. Idempotent. Return its digest.
         """
         digest = await in_thread(self._blobs.write, raw)
         with self._db.transaction() as tx:
@@ -79,16 +78,25 @@ class Indexes:
 
     def of(self, image: Image, tag: Reference) -> StoredIndex | None:
         """Return the index that the image came from, best the one that `tag` itself names."""
-        for row in self._db.query("SELECT * FROM index_names WHERE reference = ?", (str(tag),)):
-            found = self._read(Digest(row["digest"]), None)
-            if found is not None and image.id in self._images_of(found):
-                return found
+        own, others = self._loaded(image, tag)
+        if own:
+            return own[0]
         names = sorted(image.repo_digests, key=lambda one: one.repository != tag.repository)
         for name in names:
             found = self._read(name.digest, name) if name.digest else None
             if found is not None:
                 return found
-        return None
+        return others[0] if others else None
+
+    def _loaded(self, image: Image, tag: Reference) -> tuple[list[StoredIndex], list[StoredIndex]]:
+        """The named indexes that hold the image: those of that name, the others."""
+        own: list[StoredIndex] = []
+        others: list[StoredIndex] = []
+        for row in self._db.query("SELECT * FROM index_names ORDER BY rowid DESC"):
+            found = self._read(Digest(row["digest"]), None)
+            if found is not None and image.id in self._images_of(found):
+                (own if row["reference"] == str(tag) else others).append(found)
+        return own, others
 
     def _read(self, digest: Digest, source: Reference | None) -> StoredIndex | None:
         rows = self._db.query("SELECT * FROM indexes WHERE digest = ?", (digest,))
@@ -157,7 +165,7 @@ class Indexes:
         and those of them of which every blob stays."""
         named = {name.digest for image in images for name in image.repo_digests}
         for row in self._db.query("SELECT reference, digest FROM index_names"):
-            if not self._is_named(row["reference"], Digest(row["digest"]), images):
+            if not self._is_needed(Digest(row["digest"]), images):
                 self._execute("DELETE FROM index_names WHERE reference = ?", row["reference"])
         whole = {Digest(row["digest"]) for row in self._db.query("SELECT digest FROM index_names")}
         for row in self._db.query("SELECT digest FROM indexes"):
@@ -170,10 +178,12 @@ class Indexes:
         with self._db.transaction() as tx:
             tx.execute(sql, (value,))
 
-    def _is_named(self, reference: str, digest: Digest, images: Sequence[Image]) -> bool:
-        image = next((one for one in images if reference in map(str, one.tags)), None)
+    def _is_needed(self, digest: Digest, images: Sequence[Image]) -> bool:
+        """An image of it is here, under whatever name."""
         found = self._read(digest, None)
-        return image is not None and found is not None and image.id in self._images_of(found)
+        return found is not None and not self._images_of(found).isdisjoint(
+            image.id for image in images
+        )
 
 
 def blobs_below(blobs: BlobStore, tops: set[Digest]) -> set[Digest]:
