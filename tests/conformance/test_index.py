@@ -108,3 +108,41 @@ def test_docker_inspects_what_we_pushed_as_we_do(
     read = json.loads(docker.ok("manifest", "inspect", "--insecure", "-v", seed))
     assert ours["Descriptor"] == read["Descriptor"]
     assert (ours["Ref"], ours["SchemaV2Manifest"]) == (read["Ref"], read["SchemaV2Manifest"])
+
+
+def test_docker_pulls_runs_and_pushes_a_platform_by_name(
+    docker: DockerCli, registry: RegistryProcess, index: str
+) -> None:
+    done = docker.call("run", "--rm", "--platform", "linux/arm64", index, "echo", "ran")
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    done = docker.call("run", "--rm", index, "true")
+    assert "WARNING: The requested image's platform (linux/arm64/v8) does not match" in done.stderr
+    docker.ok("pull", "-q", index)
+    copy = registry.name("app:copy")
+    docker.ok("tag", index, copy)
+    assert "digest: sha256:" in docker.ok("push", "--platform", "linux/arm64", copy)
+    found = docker.ok("manifest", "inspect", "--insecure", "-v", copy)
+    assert json.loads(found)["Descriptor"]["platform"]["architecture"] == "arm64"
+    said = docker.refused("push", "--platform", "linux/s390x", copy)
+    assert "does not match the specified platform (linux/s390x)" in said
+    docker.ok("rmi", "-f", index, copy)
+
+
+def test_a_push_of_a_list_sends_it_as_a_list(
+    engine: EngineProcess, docker: DockerCli, registry: RegistryProcess, seed: str
+) -> None:
+    name = registry.name("app:listed")
+    engine.ok("manifest", "create", name, seed)
+    assert "listed: digest: sha256:" in docker.ok("push", name)
+    assert "manifests" in json.loads(get_manifest(registry, "app", "listed"))
+    engine.ok("manifest", "rm", name)
+    assert "does not exist locally with the tag" in docker.refused("push", name)
+
+
+def test_docker_says_no_such_manifest_as_we_do(
+    engine: EngineProcess, docker: DockerCli, registry: RegistryProcess
+) -> None:
+    name = registry.name("app:missing")
+    words = f"no such manifest: {name}"
+    assert words in docker.refused("manifest", "inspect", "--insecure", name)
+    assert words in engine.refused("manifest", "inspect", name)

@@ -116,3 +116,11 @@ def test_a_broken_authority_file_is_named(world: World) -> None:
     directory = world.trust("broken.test")
     (directory / "ca.crt").write_text("no certificate")
     assert str(directory / "ca.crt") in world.engine.refused("pull", "broken.test/web:1")
+
+
+def test_a_manifest_is_read_of_an_unknown_registry_only_when_that_is_allowed(world: World) -> None:
+    name = "other.test/never:1"
+    world.proxy.names["other.test:443"] = world.proxy.names["good.test:443"]
+    assert "certificate" in world.engine.refused("manifest", "inspect", name)
+    said = world.engine.refused("manifest", "inspect", "--insecure", name)
+    assert f"no such manifest: {name}" in said

@@ -22,7 +22,7 @@ from pogu.images.progress import TransferEvent
 from pogu.linux.blocking import in_thread
 from pogu.oci.digest import sha256_digest
 from pogu.oci.image import MediaType
-from pogu.oci.index import INDEXES, IndexEntry, Platform, kind_of_index
+from pogu.oci.index import INDEXES, IndexEntry, Platform
 from pogu.oci.reference import Reference, parse_reference
 
 __all__ = ["ROUTES"]
@@ -96,7 +96,7 @@ async def inspect(call: Call) -> StreamResponse:
         return _text(await _in_registry(call, name, verbose=verbose))
     if verbose:
         return _text(_shown_entries(call, [(one.name, one.entry) for one in entries]))
-    return _text(call.engine.lists.encoded(name))
+    return _text(call.engine.lists.index(name).raw)
 
 
 def _raw(call: Call, entry: IndexEntry) -> bytes:
@@ -188,11 +188,8 @@ async def push(call: Call) -> StreamResponse:
 
 
 def _index(call: Call, name: Reference) -> StoredIndex:
-    entries = call.engine.lists.find(name)
-    if entries is not None:
-        raw = call.engine.lists.encoded(name)
-        kind = kind_of_index([one.entry for one in entries])
-        return StoredIndex(digest=sha256_digest(raw), media_type=kind, raw=raw)
+    if call.engine.lists.find(name) is not None:
+        return call.engine.lists.index(name)
     image = call.engine.images.find(name)
     index = call.engine.indexes.of(image, name) if image is not None else None
     if index is None:

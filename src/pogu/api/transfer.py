@@ -7,6 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from pogu.api.call import Call
+from pogu.api.distribution import access_of
 from pogu.api.http_server import StreamResponse
 from pogu.api.reply import json_reply
 from pogu.api.route import Route
@@ -15,6 +16,7 @@ from pogu.errors import InvalidParameter
 from pogu.images.packing import parse_compression
 from pogu.images.platform import Platform, parse_platform
 from pogu.images.progress import TransferEvent
+from pogu.images.push import Emit, Pushed
 from pogu.oci.reference import Reference, parse_reference
 from pogu.registry.credentials import Credentials, decode_auth
 from pogu.registry.login import log_in
@@ -80,20 +82,33 @@ async def push(call: Call) -> StreamResponse:
         wanted = _platform(call)
         for reference in _to_push(call):
             image = call.engine.images.find(reference)
-            if wanted is not None and image is not None:
-                image = call.engine.indexes.for_platform(str(reference), wanted)
-            pushed = await call.engine.pusher.push(
-                reference,
-                image=image,
-                compression=compression,
-                credentials=credentials,
-                emit=emit,
-            )
+            if image is None and call.engine.lists.find(reference) is not None:
+                pushed = await _push_list(call, reference, emit)
+            else:
+                if wanted is not None and image is not None:
+                    image = call.engine.indexes.for_platform(str(reference), wanted)
+                pushed = await call.engine.pusher.push(
+                    reference,
+                    image=image,
+                    compression=compression,
+                    credentials=credentials,
+                    emit=emit,
+                )
             aux = {"Tag": pushed.tag, "Digest": pushed.digest, "Size": pushed.size_bytes}
             await lines.send({"progressDetail": {}, "aux": aux})
     except Exception as err:
         return await lines.fail(err)
     return await lines.end()
+
+
+async def _push_list(call: Call, reference: Reference, emit: Emit) -> Pushed:
+    """A manifest list whose name no image has goes out as what it is."""
+    index = call.engine.lists.index(reference)
+    access = access_of(call, reference.domain)
+    digest = await call.engine.index_pusher.push(reference, index, access=access, emit=emit)
+    pushed = Pushed(tag=reference.tag or "latest", digest=digest, size_bytes=len(index.raw))
+    await emit(TransferEvent(status=f"{pushed.tag}: digest: {digest} size: {pushed.size_bytes}"))
+    return pushed
 
 
 def _platform(call: Call) -> Platform | None:

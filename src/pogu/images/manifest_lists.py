@@ -15,13 +15,14 @@ from msgspec.structs import replace
 from pogu.db import Database
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound
 from pogu.images.forms import Forms
+from pogu.images.indexes import StoredIndex
 from pogu.images.platform import is_known, platform_of
 from pogu.images.provenance import Provenance
 from pogu.images.remote import Access, Remote
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
-from pogu.oci.digest import Digest
-from pogu.oci.index import INDEXES, IndexEntry, Platform, encode_index
+from pogu.oci.digest import Digest, sha256_digest
+from pogu.oci.index import INDEXES, IndexEntry, Platform, encode_index, kind_of_index
 from pogu.oci.reference import Reference
 from pogu.storage.blobs import BlobStore
 
@@ -209,7 +210,7 @@ class ManifestLists:
 
     # ---- what it is ----------------------------------------------------------------------
 
-    def encoded(self, name: Reference) -> bytes:
+    def index(self, name: Reference) -> StoredIndex:
         """Return the index that the list stands for.
 
         Raises: NotFound; InvalidParameter when a platform is not complete.
@@ -222,7 +223,9 @@ class ManifestLists:
                     " registry",
                     hint=f"pogu manifest annotate --os linux --arch … {name.familiar} {one.name}",
                 )
-        return encode_index([one.entry for one in entries])
+        plain = [one.entry for one in entries]
+        raw = encode_index(plain)
+        return StoredIndex(digest=sha256_digest(raw), media_type=kind_of_index(plain), raw=raw)
 
     def manifests(self) -> set[Digest]:
         """The manifests in all lists: they stay here, with what they name."""

@@ -29,7 +29,7 @@ from pogu.registry.upload import upload_file
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import Layer, LayerStore
 
-__all__ = ["Pushed", "Pusher", "denied"]
+__all__ = ["Emit", "Pushed", "Pusher", "denied"]
 
 _AT_ONCE = 5
 _AS_IT_IS = Compression()

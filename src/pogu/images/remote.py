@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from pogu.config import Config
-from pogu.errors import DataLoss
+from pogu.errors import DataLoss, NotFound
 from pogu.oci.digest import sha256_digest
 from pogu.oci.image import Manifest
 from pogu.oci.index import INDEXES, Platform, decode_index
@@ -66,10 +66,16 @@ class Remote:
             return await repository.manifest(named.digest or named.tag or "latest")
 
     async def image(self, reference: Reference, access: Access) -> RemoteImage:
-        """Fetch the manifest of a reference with its config; of an index no config."""
+        """Fetch the manifest of a reference with its config; of an index no config.
+
+        Raises: NotFound in the words of Docker's client.
+        """
         named = reference.with_default_tag()
         async with self.repository(named, access) as repository:
-            fetched = await repository.manifest(named.digest or named.tag or "latest")
+            try:
+                fetched = await repository.manifest(named.digest or named.tag or "latest")
+            except NotFound as err:
+                raise NotFound(f"no such manifest: {named}: {err.message}", hint=err.hint) from err
             if fetched.media_type in INDEXES:
                 return RemoteImage(manifest=fetched)
             return await _with_config(repository, fetched)
