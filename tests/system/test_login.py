@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,6 +224,42 @@ def test_without_a_terminal_nobody_is_asked(
     said = engine.refused("login", "--password-stdin", registry.address)
     assert "requires --username" in said
     assert "password is empty" in engine.refused("login", "-u", "a", "--password-stdin", "x:1")
+
+
+def test_the_docker_cli_logs_in_pushes_and_pulls(
+    engine: EngineProcess, registry: RegistryProcess, home: Path
+) -> None:
+    def docker(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        argv = ["docker", "-H", f"unix://{engine.socket}", *words]
+        return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+
+    name = registry.name("private/docker:1")
+    login = ("login", "-u", "ann", "--password-stdin", registry.address)
+    said = docker(*login, stdin="wrong")
+    assert "unauthorized: incorrect username or password" in said.stderr
+    engine.ok("tag", "busybox", name)
+    assert "denied: requested access to the resource is denied" in docker("push", name).stderr
+    assert "Login Succeeded" in docker(*login, stdin=SECRET).stdout
+    assert json.loads(home.read_text())["auths"][registry.address]["identitytoken"]
+    assert "digest: sha256:" in docker("push", name).stdout
+    assert docker("rmi", name).returncode == 0
+    assert f"Status: Downloaded newer image for {name}" in docker("pull", name).stdout
+    assert docker("logout", registry.address).returncode == 0
+    assert docker("rmi", name).returncode == 0
+    assert "pull access denied" in docker("pull", name).stderr
+
+
+def test_a_build_uses_the_login_of_its_base_image(
+    engine: EngineProcess, registry: RegistryProcess, tmp_path: Path
+) -> None:
+    name = registry.name("private/base:1")
+    log_in(engine, registry)
+    pushed(engine, name)
+    (tmp_path / "Dockerfile").write_text(f"FROM {name}\nRUN true\n")
+    engine.ok("build", "-q", "-t", "based", str(tmp_path))
+    engine.ok("rmi", "based", name)
+    engine.ok("logout", registry.address)
+    assert "pull access denied" in engine.refused("build", "--no-cache", str(tmp_path))
 
 
 class Terminal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,3 +211,25 @@ def test_a_damaged_layer_is_refused_and_leaves_nothing(
     assert "verification failed" in said or "broken" in said
     assert name not in engine.ok("images", "--format", "{{.Repository}}:{{.Tag}}")
     assert not list((engine.root / "tmp").glob("layer-*"))
+
+
+def test_memory_does_not_grow_with_the_layer(
+    engine: EngineProcess, registry: RegistryProcess, tmp_path: Path
+) -> None:
+    name = registry.name("large:1")
+    (tmp_path / "large").write_bytes(os.urandom(160 << 20))
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY large /large\n")
+    engine.ok("build", "-q", "-t", name, str(tmp_path))
+    before = most_memory_mib(engine)
+    engine.ok("push", name)
+    engine.ok("rmi", name)
+    engine.ok("builder", "prune", "-a", "-f")
+    engine.ok("pull", name)
+    assert most_memory_mib(engine) - before < 80
+    engine.ok("rmi", name)
+
+
+def most_memory_mib(engine: EngineProcess) -> int:
+    """The most that the engine ever had resident."""
+    status = Path(f"/proc/{engine.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) >> 10

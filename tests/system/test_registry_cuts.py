@@ -282,3 +282,20 @@ def test_a_push_that_never_gets_through_says_so(
     said = engine.refused("push", proxy.name("never:1"))
     assert "unexpected HTTP status: 500" in said
     assert "manifest" in engine.refused("pull", registry.name("never:1"))
+
+
+def test_ctrl_c_ends_a_push_and_a_later_one_arrives_whole(
+    engine: EngineProcess, proxy: CuttingProxy, registry: RegistryProcess, stored: str
+) -> None:
+    engine.ok("pull", registry.name(TAG))
+    engine.ok("tag", registry.name(TAG), proxy.name("left:1"))
+    proxy.rules.append(Rule(match="HEAD .*/blobs/|POST .*mount=", times=3, status=404))
+    proxy.rules.append(Rule(match="PATCH", times=1, piece_pause_s=0.05))
+    pushing = engine.popen("push", proxy.name("left:1"))
+    eventually(lambda: proxy.those("PATCH"))
+    pushing.send_signal(signal.SIGINT)
+    pushing.communicate()
+    assert pushing.returncode == 130
+    assert not proxy.those("PUT")
+    proxy.forget()
+    assert_pushed(engine, proxy, registry, stored, "left:1")
