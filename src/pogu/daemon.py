@@ -208,12 +208,14 @@ class _Daemon:
         from pogu.api.app import Api
         from pogu.api.http_server import HttpServer
         from pogu.engine import open_engine
+        from pogu.linux.orphans import adopt_orphans
 
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
+        adopt_orphans()
         opening = asyncio.ensure_future(open_engine(self._config))
 
         def stop_soon() -> None:

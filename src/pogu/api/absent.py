@@ -36,7 +36,6 @@ def _not_yet(what: str, hint: str = "") -> Handler:
 
 
 _ANY = "GET|POST|PUT|DELETE|HEAD"
-_EXEC = "`docker run` and `docker attach` work"
 
 ROUTES = [
     *(
@@ -44,8 +43,6 @@ ROUTES = [
         for noun in ("swarm", "nodes", "services", "tasks", "configs", "secrets")
         for path in (f"/{noun}", f"/{noun}/{{rest}}")
     ),
-    Route("POST", "/containers/{name}/exec", _not_yet("exec", _EXEC)),
-    Route(_ANY, "/exec/{rest}", _not_yet("exec", _EXEC)),
     Route("GET", "/containers/{name}/changes", _not_yet("diff")),
     Route("GET", "/containers/{name}/export", _not_yet("export")),
     Route("GET", "/containers/{name}/attach/ws", _not_yet("attach by websocket")),

@@ -12,6 +12,7 @@ from pogu.api.call import Call
 from pogu.api.detach import DetachKeys, parse_keys
 from pogu.api.hijack import Hijacked, HijackedResponse, hijack
 from pogu.api.http_server import StreamResponse
+from pogu.api.pump import pump_input
 from pogu.api.reply import empty
 from pogu.api.route import Route
 from pogu.api.stream import MULTIPLEXED, RAW, batches, frame, open_stream, stream_type
@@ -69,7 +70,7 @@ async def _live(
     output = asyncio.create_task(_pump_output(stream, connection, wanted, terminal=terminal))
     tasks = {output}
     if feeds:
-        tasks.add(asyncio.create_task(_pump_input(stream, connection, keys)))
+        tasks.add(asyncio.create_task(pump_input(stream, connection, keys)))
     try:
         while not output.done():
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -102,21 +103,6 @@ async def _pump_output(
             except ConnectionError:
                 break
     return "ended"
-
-
-async def _pump_input(stream: AttachStream, connection: Hijacked, keys: DetachKeys | None) -> str:
-    while data := await connection.read():
-        detached = False
-        if keys is not None:
-            data, detached = keys.feed(data)
-        if data:
-            await stream.write(data)
-        if detached:
-            return "detached"
-    if connection.vanished:
-        return "gone"
-    await stream.close_stdin()
-    return "closed"
 
 
 async def logs(call: Call) -> StreamResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -90,6 +91,7 @@ def inspected(
     paths: Paths,
     lower_directories: tuple[object, ...] = (),
     sizes: tuple[int, int] | None = None,
+    exec_ids: Sequence[str] = (),
 ) -> dict[str, object]:
     """Return the answer to `GET /containers/{name}/json`."""
     record = container.record
@@ -112,7 +114,7 @@ def inspected(
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": None,
+        "ExecIDs": list(exec_ids) or None,
         "HostConfig": host_config(record.host_config),
         "GraphDriver": {
             "Name": "overlay2",

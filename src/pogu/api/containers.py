@@ -127,7 +127,13 @@ async def inspect(call: Call) -> StreamResponse:
         lower = ()
     paths = engine.config.paths
     return json_reply(
-        container_view.inspected(container, paths=paths, lower_directories=lower, sizes=sizes)
+        container_view.inspected(
+            container,
+            paths=paths,
+            lower_directories=lower,
+            sizes=sizes,
+            exec_ids=engine.containers.execs.of_container(container.id),
+        )
     )
 
 

@@ -13,7 +13,7 @@ from pogu.api.call import as_type
 from pogu.errors import InvalidParameter
 from pogu.model.container import CreateRequest, UpdateRequest
 
-__all__ = ["create_request", "update_request"]
+__all__ = ["create_request", "update_request", "without_nulls"]
 
 _KEEP_NULLS = ("PortBindings", "EndpointsConfig")
 _EMPTY_OBJECTS = ("ExposedPorts", "Volumes")
@@ -22,7 +22,7 @@ _EMPTY_TEXTS = ("Labels", "Sysctls", "Annotations", "Tmpfs", "DriverOpts")
 
 def create_request(body: dict[str, Any]) -> CreateRequest:
     """Parse a decoded body. Raises: InvalidParameter, naming the place."""
-    tree = _without_nulls(body, "")
+    tree = without_nulls(body)
     for key in ("Cmd", "Entrypoint"):
         if isinstance(tree.get(key), str):
             tree[key] = [tree[key]]
@@ -38,7 +38,7 @@ def create_request(body: dict[str, Any]) -> CreateRequest:
 
 def update_request(body: dict[str, Any]) -> UpdateRequest:
     """Parse the body of an update. Raises: InvalidParameter, naming the place."""
-    return as_type(_without_nulls(body, ""), UpdateRequest)
+    return as_type(without_nulls(body), UpdateRequest)
 
 
 def _with_bridge(request: CreateRequest) -> CreateRequest:
@@ -56,16 +56,16 @@ def _with_bridge(request: CreateRequest) -> CreateRequest:
     )
 
 
-def _without_nulls(value: Any, key: str) -> Any:
+def without_nulls(value: Any, key: str = "") -> Any:
     """Drop null fields; a null inside a map of the user's own keys becomes what Go makes of it."""
     if isinstance(value, list):
-        return [_without_nulls(one, key) for one in value]
+        return [without_nulls(one, key) for one in value]
     if not isinstance(value, dict):
         return value
     if key in _KEEP_NULLS:
-        return {name: _without_nulls(one, "") for name, one in value.items()}
+        return {name: without_nulls(one) for name, one in value.items()}
     if key in _EMPTY_OBJECTS:
         return {name: one or {} for name, one in value.items()}
     if key in _EMPTY_TEXTS:
         return {name: "" if one is None else one for name, one in value.items()}
-    return {name: _without_nulls(one, name) for name, one in value.items() if one is not None}
+    return {name: without_nulls(one, name) for name, one in value.items() if one is not None}

@@ -72,6 +72,15 @@ class Http:
         except OSError as err:
             raise gone() from err
 
+    def send_some(self, data: bytes) -> int:
+        """Send what there is room for and return how much that was. Raises: CliError."""
+        try:
+            return self._socket.send(data, _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+        except OSError as err:
+            raise gone() from err
+
     def half_close(self) -> None:
         """Say that nothing more will be sent."""
         try:
@@ -196,10 +205,12 @@ class Http:
             if status != 100:
                 return Reply(self, status, headers, head=head)
 
-    def upgrade(self, path: str, parameters: dict[str, object]) -> Reply:
+    def upgrade(
+        self, path: str, parameters: dict[str, object] | None = None, *, body: object = None
+    ) -> Reply:
         """POST and take the connection over: then `send`, `receive`, `half_close`."""
         headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        return self.request("POST", path, parameters, headers=headers)
+        return self.request("POST", path, parameters, body=body, headers=headers)
 
 
 class Reply:

@@ -34,6 +34,7 @@ _GLOBAL = Command(
 
 COMMON = {
     "run": "run",
+    "exec": "exec",
     "build": "build",
     "ps": "ps",
     "images": "images",
@@ -80,6 +81,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
         {
             **{name: CONTAINER[name] for name in CONTAINER if name not in ("events", "inspect")},
             "run": "run",
+            "exec": "exec",
             "ls": "ps",
             "logs": "logs",
             "attach": "attach",
@@ -142,7 +144,7 @@ SYNONYMS = {
 # What Docker has and Pogu does not.
 # fmt: off
 _ABSENT = frozenset((
-    "buildx", "commit", "compose", "config", "context", "cp", "diff", "exec", "export",
+    "buildx", "commit", "compose", "config", "context", "cp", "diff", "export",
     "node", "plugin", "secret", "service", "stack",
     "swarm", "trust",
 ))
@@ -151,9 +153,7 @@ _ABSENT_IN = {
     "network": {"connect", "create", "disconnect", "rm"},
     "volume": {"update"},
 }
-_INSTEAD = {
-    "exec": "meanwhile: nsenter -t $(pogu inspect -f '{{.State.Pid}}' NAME) -a COMMAND",
-}
+_INSTEAD: dict[str, str] = {}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Edge: an attached container: standard input to it, its output to ours, signals passed on."""
+"""Edge: an attached process: standard input to it, its output to ours, signals passed on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pogu.cli.failure import ApiError, CliError
 from pogu.cli.http import Http
 from pogu.cli.terminal import RawTerminal, is_terminal, terminal_size
 
-__all__ = ["DETACHED", "Attachment", "parse_detach_keys"]
+__all__ = ["DETACHED", "Attachment", "Session", "parse_detach_keys"]
 
 DETACHED = -1
 """What `Attachment.run` returns when the detach keys were typed."""
@@ -44,71 +44,36 @@ def parse_detach_keys(text: str) -> bytes:
     return bytes(keys)
 
 
-class Attachment:
-    """A hijacked connection to one container."""
+class Session:
+    """A hijacked connection to one process: input, output, the terminal's size."""
 
     def __init__(
         self,
         context: Context,
-        container_id: str,
+        http: Http,
+        noun: str,
         *,
         terminal: bool,
         stdin: bool,
-        stdout: bool = True,
-        stderr: bool = True,
         detach_keys: str = "",
-        logs: bool = False,
-        running: bool = False,
+        redraw: bool = False,
     ) -> None:
-        """Attach; before a start it waits for it. Raises: ApiError, CliError.
-
-        `running`: a change of the size there and back makes the program draw its prompt anew.
+        """`noun` is the path of what has the size; `redraw`: a change of the size there and back
+        makes the program draw its prompt anew.
         """
         self._context = context
-        self._id = container_id
+        self._http = http
+        self._noun = noun
         self._terminal = terminal
         self._stdin = stdin
         self._keys = parse_detach_keys(detach_keys) if terminal and stdin else b""
         self._held = 0
-        self._ending = 0
-        self._redraw = running
+        self._outgoing = b""
+        self._redraw = redraw
         self._frame = bytearray()
-        self._http: Http = context.connection()
-        parameters: dict[str, object] = {
-            "stream": True,
-            "stdin": stdin,
-            "stdout": stdout,
-            "stderr": stderr,
-            "logs": logs,
-        }
-        if detach_keys:
-            parameters["detachKeys"] = detach_keys
-        self._http.upgrade(f"/containers/{container_id}/attach", parameters)
 
     def close(self) -> None:
         self._http.close()
-
-    def proxy_signals(self) -> None:
-        """Pass every signal that asks for something on to the container."""
-        for number in _PROXIED:
-            if number not in (_SIGPIPE, _SIGTSTP):
-                _signal.signal(number, self._pass_on)
-
-    def _pass_on(self, number: int, _frame: object) -> None:
-        if number in _ENDING:
-            self._ending += 1
-            if self._ending == _PATIENCE:
-                raise CliError(
-                    f"\ngot {_PATIENCE} SIGTERM/SIGINTs, forcefully exiting",
-                    hint=f"the process ignores them and goes on: pogu stop {self._id[:12]}",
-                )
-        connection = self._context.connection()
-        try:
-            connection.request("POST", f"/containers/{self._id}/kill", {"signal": number})
-        except (ApiError, CliError):
-            return
-        finally:
-            connection.close()
 
     def _resize(self) -> None:
         height, width = terminal_size()
@@ -123,7 +88,7 @@ class Attachment:
         connection = self._context.connection()
         try:
             connection.request(
-                "POST", f"/containers/{self._id}/resize", {"h": height, "w": width}, check=False
+                "POST", f"{self._noun}/resize", {"h": height, "w": width}, check=False
             )
         except CliError:
             return
@@ -139,45 +104,52 @@ class Attachment:
         return self._pump()
 
     def _pump(self) -> int:
+        """Both directions at once: a process that echoes must never wait for us to read."""
         poll = select.poll()
-        poll.register(self._http.fileno(), select.POLLIN)
-        if self._stdin:
-            poll.register(0, select.POLLIN)
+        engine = self._http.fileno()
         while True:
             if self._http.has_buffered():
-                ready = [(self._http.fileno(), select.POLLIN)]
+                ready = [(engine, select.POLLIN)]
             else:
+                poll.register(engine, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
+                if self._stdin and not self._outgoing:
+                    poll.register(0, select.POLLIN)
                 ready = poll.poll()
-            for fd, _ in ready:
-                if fd == 0 and self._stdin:
-                    if not self._feed():
-                        poll.unregister(0)
-                        self._stdin = False
+                if self._stdin and not self._outgoing:
+                    poll.unregister(0)
+            for fd, state in ready:
+                if fd == 0:
+                    self._feed()
                     if self._keys and self._held == len(self._keys):
                         return DETACHED
-                elif fd != 0:
+                    continue
+                if state & select.POLLOUT:
+                    self._send()
+                if state & ~select.POLLOUT:
                     data = self._http.receive()
                     if not data:
                         return 0
                     self._print(data)
 
-    def _feed(self) -> bool:
-        """Pass on what was typed; False at its end."""
+    def _feed(self) -> None:
+        """Take what was typed; at its end say so to the engine."""
         try:
             data = os.read(0, _BLOCK)
         except OSError:
             data = b""
         if not data:
+            self._stdin = False
             self._http.half_close()
-            return False
-        if self._keys:
-            data = self._without_keys(data)
-        if data:
-            try:
-                self._http.send(data)
-            except CliError:
-                return False  # it ended: its last output is still to be read
-        return True
+            return
+        self._outgoing = self._without_keys(data) if self._keys else data
+        if self._outgoing:
+            self._send()
+
+    def _send(self) -> None:
+        try:
+            self._outgoing = self._outgoing[self._http.send_some(self._outgoing) :]
+        except CliError:  # it ended: its last output is still to be read
+            self._stdin, self._outgoing = False, b""
 
     def _without_keys(self, data: bytes) -> bytes:
         """Hold back what may be the beginning of the detach keys."""
@@ -205,6 +177,69 @@ class Attachment:
                 return
             write_all(2 if self._frame[0] == 2 else 1, bytes(self._frame[8 : 8 + size]))
             del self._frame[: 8 + size]
+
+
+class Attachment(Session):
+    """A session with a container's first process."""
+
+    def __init__(
+        self,
+        context: Context,
+        container_id: str,
+        *,
+        terminal: bool,
+        stdin: bool,
+        stdout: bool = True,
+        stderr: bool = True,
+        detach_keys: str = "",
+        logs: bool = False,
+        running: bool = False,
+    ) -> None:
+        """Attach; before a start it waits for it. Raises: ApiError, CliError."""
+        noun = f"/containers/{container_id}"
+        super().__init__(
+            context,
+            context.connection(),
+            noun,
+            terminal=terminal,
+            stdin=stdin,
+            detach_keys=detach_keys,
+            redraw=running,
+        )
+        self._id = container_id
+        self._ending = 0
+        parameters: dict[str, object] = {
+            "stream": True,
+            "stdin": stdin,
+            "stdout": stdout,
+            "stderr": stderr,
+            "logs": logs,
+        }
+        if detach_keys:
+            parameters["detachKeys"] = detach_keys
+        self._http.upgrade(f"{noun}/attach", parameters)
+
+    def proxy_signals(self) -> None:
+        """Pass every signal that asks for something on to the container."""
+        for number in _PROXIED:
+            if number not in (_SIGPIPE, _SIGTSTP):
+                _signal.signal(number, self._pass_on)
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        if number in _ENDING:
+            self._ending += 1
+            if self._ending == _PATIENCE:
+                raise CliError(
+                    f"\ngot {_PATIENCE} SIGTERM/SIGINTs, forcefully exiting",
+                    hint=f"the process ignores them and goes on: pogu stop {self._id[:12]}",
+                )
+        connection = self._context.connection()
+        try:
+            connection.request("POST", f"/containers/{self._id}/kill", {"signal": number})
+        except (ApiError, CliError):
+            return
+        finally:
+            connection.close()
 
 
 def write_all(fd: int, data: bytes) -> None:

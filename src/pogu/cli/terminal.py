@@ -59,6 +59,7 @@ class RawTerminal:
             raw[3] &= ~(
                 termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN
             )
+            raw[1] &= ~termios.OPOST
             raw[2] = raw[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
             raw[6][termios.VMIN] = 1
             raw[6][termios.VTIME] = 0

@@ -8,6 +8,7 @@ import os
 import signal
 from dataclasses import dataclass
 
+from pogu.containers.execution import Exec
 from pogu.containers.model import ContainerRecord, ContainerState, Status
 from pogu.runtime.conmon import AttachStream
 
@@ -39,6 +40,7 @@ class Entry:
         self.attachers: list[tuple[bool, asyncio.Future[AttachStream]]] = []
         self.exit_waiters: list[asyncio.Future[ExitStatus]] = []
         self.removal_waiters: list[asyncio.Future[ExitStatus]] = []
+        self.execs: dict[str, Exec] = {}
         self.kill_signal = 0
         self.removed = False
         """Its row is gone; only those who still hold it see it."""

@@ -32,6 +32,7 @@ from pogu.images.image import rfc3339
 from pogu.linux.blocking import in_thread
 from pogu.model.container import HostConfig
 from pogu.runtime.conmon import Conmon
+from pogu.runtime.failure import start_exit_code
 from pogu.runtime.oci_runtime import OciRuntime
 from pogu.runtime.workload import Resources
 from pogu.storage.tree import remove_tree
@@ -153,7 +154,7 @@ class Lifecycle:
     def _failed(self, entry: Entry, err: EngineError) -> None:
         """Record why, with Docker's exit codes; `--rm` holds for a failed start too."""
         entry.refuse_attachers(err)
-        self.change(entry, exit_code=_start_exit_code(err.message), error=err.message)
+        self.change(entry, exit_code=start_exit_code(err.message), error=err.message)
         entry.tell_exit()
         if entry.auto_remove:
             self.in_background(self._remove_after_failure(entry))
@@ -421,14 +422,3 @@ class Lifecycle:
     async def finish_background(self) -> None:
         """Wait for what goes on in the background."""
         await asyncio.gather(*self._background, return_exceptions=True)
-
-
-def _start_exit_code(message: str) -> int:
-    """Docker's: 127 when the program is missing, 126 when it cannot be executed, else 128."""
-    lowered = message.lower()
-    if "executable file not found" in lowered or "no such file or directory" in lowered:
-        return 127
-    refusals = ("permission denied", "is a directory", "not a directory")
-    if any(words in lowered for words in refusals):
-        return 126
-    return 128

@@ -22,6 +22,7 @@ from dataclasses import replace
 from pogu.config import Config
 from pogu.containers.creation import Creator
 from pogu.containers.entry import Entry, ExitStatus
+from pogu.containers.execs import Execs
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import Container, Status
@@ -117,6 +118,12 @@ class Containers:
             conmon=conmon,
         )
         self._sampler = StatsSampler()
+        self.execs = Execs(
+            paths=config.paths,
+            registry=self._registry,
+            runtime=runtime,
+            publish=self._lifecycle.publish,
+        )
         self._rotation: asyncio.Task[None] | None = None
         self._kept: set[asyncio.Task[None]] = set()
         for name, record, state in self._rows.load():

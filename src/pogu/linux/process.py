@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pogu.errors import CommandFailed, SystemFailure
-from pogu.linux.spawn import spawn, wait_child
+from pogu.linux.spawn import reap, spawn, wait_child
 
-__all__ = ["Completed", "read_some", "run"]
+__all__ = ["Completed", "read_some", "run", "write_all"]
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ async def run(
 def _kill_and_reap(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        reap(pid)
     except (ProcessLookupError, ChildProcessError):
         return  # wait_child was first
 
@@ -130,14 +130,8 @@ class _Pipes:
         """Write `data` to the child's input and close it; a child that ends early is no error."""
         if self._in < 0:
             return
-        os.set_blocking(self._in, False)
-        view = memoryview(data)
         try:
-            while view:
-                try:
-                    view = view[os.write(self._in, view) :]
-                except BlockingIOError:
-                    await _ready(self._in, write=True)
+            await write_all(self._in, data)
         except BrokenPipeError:
             pass
         finally:
@@ -153,6 +147,17 @@ async def read_some(fd: int, size: int = 1 << 16) -> bytes:
             return os.read(fd, size)
         except BlockingIOError:
             await _ready(fd, write=False)
+
+
+async def write_all(fd: int, data: bytes) -> None:
+    """Write everything to a pipe or terminal, waiting for room. Raises: OSError (BrokenPipe…)."""
+    os.set_blocking(fd, False)
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            await _ready(fd, write=True)
 
 
 async def _ready(fd: int, *, write: bool) -> None:

@@ -10,7 +10,10 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 
-__all__ = ["spawn", "wait_child", "wait_pidfd"]
+__all__ = ["is_awaited", "reap", "spawn", "wait_child", "wait_pidfd"]
+
+_AWAITED: set[int] = set()
+"""Children that whoever started them will reap."""
 
 
 def spawn(
@@ -33,7 +36,7 @@ def spawn(
         (os.POSIX_SPAWN_DUP2, stderr, 2),
         *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in pass_fds),
     ]
-    return os.posix_spawnp(
+    pid = os.posix_spawnp(
         argv[0],
         list(argv),
         dict(os.environ if env is None else env),
@@ -42,6 +45,24 @@ def spawn(
         setsigmask=[],
         setsid=new_session,
     )
+    _AWAITED.add(pid)
+    return pid
+
+
+def is_awaited(pid: int) -> bool:
+    """True for a child that `spawn` made and nobody has reaped yet."""
+    return pid in _AWAITED
+
+
+def reap(pid: int) -> int:
+    """Wait for a child's end; return its exit code, negative for a signal.
+
+    Raises: ChildProcessError when it was reaped before.
+    """
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        _AWAITED.discard(pid)
 
 
 async def wait_pidfd(pid: int) -> None:
@@ -69,6 +90,6 @@ async def wait_child(pid: int) -> int:
         await wait_pidfd(pid)
     except asyncio.CancelledError:
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        reap(pid)
         raise
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return reap(pid)

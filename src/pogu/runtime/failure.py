@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 
-from pogu.errors import SystemFailure
+from pogu.errors import EngineError, InvalidParameter, SystemFailure
 
-__all__ = ["runtime_failure"]
+__all__ = ["exec_failure", "runtime_failure", "start_exit_code"]
 
 _PREFIX = "failed to create task for container: OCI runtime create failed: "
+_EXEC_PREFIX = "OCI runtime exec failed: exec failed: "
 
 _CLIENTS_LOOK_FOR = ("permission denied", "no such file or directory", "is a directory")
 _NO_SPACE = "the disk is full: `pogu system df` shows what takes the space"
@@ -21,9 +22,37 @@ def runtime_failure(runtime: str, said: str) -> SystemFailure:
     Clients take exit codes 126 and 127 from these words: "permission denied", "executable file
     not found in $PATH", "no such file or directory", "is a directory".
     """
+    message, hint = _in_words(said)
+    return SystemFailure(f"{_PREFIX}{runtime}: {message}: unknown", hint=hint)
+
+
+def exec_failure(said: str) -> EngineError:
+    """As `runtime_failure`, for an exec; what the caller asked wrongly is InvalidParameter."""
+    message, hint = _in_words(said)
+    if not message.startswith("unable to start"):
+        message = f"unable to start container process: {message}"
+    asked_wrongly = ("not found in $PATH", "no such file", "permission denied", "a directory")
+    kind = InvalidParameter if any(one in message for one in asked_wrongly) else SystemFailure
+    return kind(f"{_EXEC_PREFIX}{message}: unknown", hint=hint)
+
+
+def start_exit_code(message: str) -> int:
+    """Docker's: 127 when the program is missing, 126 when it cannot be executed, else 128."""
+    lowered = message.lower()
+    if "executable file not found" in lowered or "no such file or directory" in lowered:
+        return 127
+    refusals = ("permission denied", "is a directory", "not a directory")
+    if any(words in lowered for words in refusals):
+        return 126
+    return 128
+
+
+def _in_words(said: str) -> tuple[str, str]:
+    """Docker's message and our hint."""
     message = _last_message(said).strip() or "it ended without a word"
     if message == "open executable: Operation not permitted":
         message = "open executable: is a directory"  # what crun says of one
+    message = re.sub(r"^chdir `(.*)`:", r'chdir to cwd ("\1") set in config.json failed:', message)
     for words in _CLIENTS_LOOK_FOR:
         message = message.replace(words.capitalize(), words)
     lowered = message.lower()
@@ -40,6 +69,8 @@ def runtime_failure(runtime: str, said: str) -> SystemFailure:
         message = f'unable to start container process: exec: "{program}": {reason}'
     elif "no such file or directory" in lowered and program:
         hint = "the program, its interpreter (#! line) or its loader is not in the image"
+    elif "chdir to cwd" in lowered:
+        hint = "the working directory is not in the container: make it, or name another with -w"
     elif "is a directory" in lowered:
         hint = "name a program in it"
     elif "permission denied" in lowered:
@@ -50,7 +81,7 @@ def runtime_failure(runtime: str, said: str) -> SystemFailure:
         hint = _NO_SPACE
     else:
         hint = "`pogu doctor` checks what this host offers"
-    return SystemFailure(f"{_PREFIX}{runtime}: {message}: unknown", hint=hint)
+    return message, hint
 
 
 def _last_message(said: str) -> str:

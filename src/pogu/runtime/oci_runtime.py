@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pogu.errors import CommandFailed, NotFound, SystemFailure
 from pogu.linux.process import Completed, read_some, run
-from pogu.linux.spawn import spawn, wait_child
+from pogu.linux.spawn import reap, spawn, wait_child
 from pogu.runtime.capabilities import ALL_CAPABILITIES
 from pogu.runtime.device import device_node, stat_device
 from pogu.runtime.failure import runtime_failure
@@ -260,7 +260,7 @@ class OciRuntime:
         await self.delete(container_id, force=True)
         try:
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            reap(pid)
         except (ProcessLookupError, ChildProcessError):
             pass
         await self.delete(container_id, force=True)
