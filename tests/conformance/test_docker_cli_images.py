@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.conformance.clients import DockerCli, needs_docker_cli
+from tests.fakes.web_server import a_web_server
 
 pytestmark = [pytest.mark.root, needs_docker_cli]
 
@@ -106,6 +107,17 @@ def test_import_makes_an_image_of_a_root(docker: DockerCli, tmp_path: Path) -> N
     assert (found["Config"]["Env"], found["Config"]["Cmd"]) == (["A=b"], ["/x"])
     (tmp_path / "root.tar").write_bytes(a_root(hello="hi\n"))
     assert docker.ok("import", str(tmp_path / "root.tar")).startswith("sha256:")
+
+
+def test_import_takes_a_url_and_a_platform(docker: DockerCli) -> None:
+    with a_web_server({"/root.tar": a_root(hello="hi\n")}) as url:
+        said = docker.ok("import", "--platform", "linux/arm64", f"{url}/root.tar", "fetched:v1")
+        refused = docker.refused("import", f"{url}/none.tar")
+    found = docker.inspect("fetched:v1", "image")
+    assert said.splitlines()[-1] == found["Id"]
+    assert (found["Architecture"], found["Comment"]) == ("arm64", f"Imported from {url}/root.tar")
+    assert "with status 404" in refused
+    assert "failed to GET" in docker.refused("import", f"{url}/root.tar")
 
 
 def test_import_refuses_what_is_no_tar(docker: DockerCli) -> None:

@@ -8,17 +8,13 @@ from collections.abc import Iterable
 from pogu.api import image_view
 from pogu.api.call import Call, parse_time_ns
 from pogu.api.event_view import label_matches
-from pogu.api.host_file import host_file, opened
 from pogu.api.http_server import StreamResponse
+from pogu.api.import_image import import_image
 from pogu.api.reply import empty, json_reply
 from pogu.api.route import Route, finish
-from pogu.api.stream import JsonLines
 from pogu.api.transfer import pull
 from pogu.api.units import unix_ns
-from pogu.api.upload import body_file
-from pogu.errors import InvalidParameter
 from pogu.images.image import Image, Removed
-from pogu.model.container import ContainerConfig
 from pogu.oci.reference import Reference, parse_reference
 
 __all__ = ["ROUTES", "image_fits", "removed_lines"]
@@ -121,47 +117,8 @@ async def create(call: Call) -> StreamResponse:
     """`POST /images/create`: pull (`fromImage`) or import (`fromSrc`)."""
     if call.text("fromImage"):
         return await pull(call, reference_of(call.text("fromImage"), call.text("tag")))
-    source = call.text("fromSrc")
-    if source != "-":
-        raise InvalidParameter(
-            f"invalid source: {source!r}: only - (the body) can be imported",
-            hint="fetch it first: curl -L URL | pogu import - NAME",
-        )
-    return await _import(call)
-
-
-async def _import(call: Call) -> StreamResponse:
-    lines = JsonLines(call)
-    reference = None
-    if call.text("repo"):
-        reference = reference_of(call.text("repo"), call.text("tag"))
-    try:
-        config = _changed_config(call.texts("changes"))
-        message = call.text("message")
-        path = host_file(call)
-        if path is not None:
-            with opened(path) as file:
-                image = await finish(
-                    call.engine.images.import_tar(
-                        file, reference=reference, message=message, config=config
-                    )
-                )
-        else:
-            async with body_file(call) as file:
-                image = await call.engine.images.import_tar(
-                    file, reference=reference, message=message, config=config
-                )
-        await lines.send({"status": image.id})
-    except Exception as err:
-        return await lines.fail(err)
-    return await lines.end()
-
-
-def _changed_config(changes: list[str]) -> ContainerConfig:
-    """Apply `--change` instructions to an empty config. Raises: InvalidParameter."""
-    from pogu.build.changes import apply_changes
-
-    return apply_changes(ContainerConfig(), changes)
+    named = reference_of(call.text("repo"), call.text("tag")) if call.text("repo") else None
+    return await import_image(call, named)
 
 
 ROUTES = [

@@ -11,19 +11,17 @@ import os
 import posixpath
 import stat
 import tempfile
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from pogu import __version__
 from pogu.build.context import Context, FileDigests, SourceEntry, printable
 from pogu.build.copy import Source
 from pogu.dockerfile.expand import expand_text
 from pogu.dockerfile.instructions import Heredoc
 from pogu.errors import InvalidParameter, NotImplementedByEngine
+from pogu.linux.url import opened_url
 from pogu.storage.apply import apply_tar
 from pogu.storage.compression import is_archive
 from pogu.storage.tree import remove_tree
@@ -32,7 +30,6 @@ __all__ = ["Extracted", "TemporaryFiles", "digests_of", "find_sources"]
 
 _URL = ("http://", "https://")
 _GIT = ("git://", "git@", "ssh://")
-_TIMEOUT_S = 60
 _CHUNK = 1 << 20
 
 
@@ -148,23 +145,15 @@ class TemporaryFiles:
         if parts.path.endswith(".git"):
             raise _no_git(url)
         path = self._directory() / (posixpath.basename(parts.path) or "index.html")
-        request = urllib.request.Request(url, headers={"User-Agent": f"pogu/{__version__}"})
         hashed = hashlib.sha256()
-        try:
-            with (
-                urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply,
-                path.open("wb") as out,
-            ):
-                while data := reply.read(_CHUNK):
-                    hashed.update(data)
-                    out.write(data)
-                modified = reply.headers.get("Last-Modified")
-        except (urllib.error.URLError, OSError) as err:
-            reason = getattr(err, "reason", None) or err
-            reason = getattr(reason, "strerror", None) or reason
-            raise InvalidParameter(
-                f"ADD failed: failed to GET {url}: {reason}", hint="does the URL work with curl?"
-            ) from err
+        with (
+            opened_url(url, failure="ADD failed: failed to GET") as reply,
+            path.open("wb") as out,
+        ):
+            while data := reply.read(_CHUNK):
+                hashed.update(data)
+                out.write(data)
+            modified = reply.last_modified
         if checksum is not None and checksum != f"sha256:{hashed.hexdigest()}":
             raise InvalidParameter(
                 f"digest mismatch {checksum}: sha256:{hashed.hexdigest()}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pogu.cli.context import Context
-from pogu.cli.failure import CliError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.host_file import open_file, send_file
 from pogu.cli.images import split_tag
@@ -14,22 +13,22 @@ __all__ = ["COMMANDS"]
 
 def _import(context: Context, values: Values) -> int:
     source, name = values.args[0], "".join(values.args[1:])
-    if "://" in source:
-        raise CliError(
-            f"cannot import {source}: Pogu does not fetch URLs",
-            hint=f"curl -L {source} | pogu import - {name}".rstrip(),
-        )
+    is_url = source.startswith(("http://", "https://"))
     repository, tag = split_tag(name)
     parameters: dict[str, object] = {
-        "fromSrc": "-",
+        "fromSrc": source if is_url else "-",
         "repo": repository or None,
         "tag": tag or None,
         "message": values.text("message") or None,
         "changes": values.texts("change"),
         "platform": values.text("platform") or None,
     }
-    fd = 0 if source == "-" else open_file(source)
-    for line in status_lines(send_file(context, "/images/create", parameters, fd)):
+    if is_url:
+        reply = context.request("POST", "/images/create", parameters)
+    else:
+        fd = 0 if source == "-" else open_file(source)
+        reply = send_file(context, "/images/create", parameters, fd)
+    for line in status_lines(reply):
         context.out(line)
     return 0
 

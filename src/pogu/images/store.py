@@ -29,6 +29,7 @@ from pogu.linux.blocking import in_own_thread, in_thread
 from pogu.model.container import ContainerConfig
 from pogu.oci.digest import ChainId, Digest, sha256_digest
 from pogu.oci.image import HistoryEntry, ImageConfig, RootFs, encode_image_config
+from pogu.oci.index import Platform
 from pogu.oci.reference import Reference
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import Layer, LayerStore
@@ -216,11 +217,13 @@ class ImageStore:
         reference: Reference | None = None,
         message: str = "",
         config: ContainerConfig | None = None,
+        platform: Platform | None = None,
         created_by: str = "",
         created: str = "",
         author: str = "",
     ) -> Image:
-        """Make a one-layer image from a root file system tar (any compression).
+        """Make a one-layer image from a root file system tar (any compression), for this host
+        unless a platform is named.
 
         Raises: InvalidParameter for a broken or hostile archive; nothing is left behind.
         """
@@ -231,8 +234,9 @@ class ImageStore:
                 created=when, created_by=created_by, comment=message or "Imported from -"
             )
             made = ImageConfig(
-                architecture=host_architecture(),
-                os="linux",
+                architecture=platform.architecture if platform else host_architecture(),
+                os=platform.os if platform else "linux",
+                variant=platform.variant if platform else "",
                 created=when,
                 author=author,
                 config=config or ContainerConfig(),
