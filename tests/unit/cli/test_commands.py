@@ -199,10 +199,38 @@ def test_import_names_a_file_and_sends_it_when_that_is_forbidden(
     )
 
 
-def test_a_url_is_not_fetched(pogu: Pogu, server: ApiServer) -> None:
-    code, _, err = pogu("import", "https://x/a.tar", "b", answers={})
-    assert (code, "curl -L https://x/a.tar | pogu import - b" in err) == (1, True)
-    assert server.requests == []
+def test_a_url_is_fetched_by_the_engine(pogu: Pogu, server: ApiServer) -> None:
+    answers: Answers = {"POST /images/create": (200, b'{"status": "sha256:00"}\r\n')}
+    assert pogu("import", "https://x/a.tar", "b", answers=answers)[:2] == (0, "sha256:00\n")
+    assert server.requests[0].query["fromSrc"] == ["https://x/a.tar"]
+
+
+def test_load_prints_what_was_loaded(pogu: Pogu, tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(b"archive")
+    body = b'{"status":"Loading layer","progressDetail":{}}\r\n{"stream":"Loaded image: a:1\\n"}'
+    answers: Answers = {"POST /images/load": (200, body)}
+    words = ("load", "-i", str(tmp_path / "a.tar"))
+    assert pogu(*words, answers=answers)[:2] == (0, "Loaded image: a:1\n")
+
+
+def test_save_hands_its_open_file_over_and_takes_the_bytes_when_that_is_forbidden(
+    pogu: Pogu, server: ApiServer, tmp_path: Path
+) -> None:
+    target = tmp_path / "a.tar"
+    words = ("save", "-o", str(target), "--since", "b", "--since", "c", "a:1")
+    assert pogu(*words, answers={"POST /pogu/save": (200, {})})[0] == 0
+    assert json.loads(server.requests[0].body)["since"] == ["b", "c"]
+    handed = server.requests[0].headers["x-pogu-fd"].split()
+    assert handed[1:] == [str(target.stat().st_dev), str(target.stat().st_ino)]
+    assert pogu(*words, answers={"POST /pogu/save": (403, {"message": "no"})})[0] == 1
+    assert "x-pogu-fd" not in server.requests[2].headers
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_save_refuses_an_inventory_that_is_none(pogu: Pogu, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("REPOSITORY TAG\n")
+    code, _, err = pogu("save", "--inventory", str(tmp_path / "list"), "a", answers={})
+    assert (code, "invalid inventory: 'REPOSITORY'" in err) == (1, True)
 
 
 def test_pull_prints_progress_without_bars(pogu: Pogu, server: ApiServer) -> None:
