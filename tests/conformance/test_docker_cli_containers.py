@@ -362,3 +362,24 @@ def test_update_refuses_what_cannot_be_and_changes_nothing(docker: DockerCli) ->
     assert "Minimum memory limit allowed is 6MB" in docker.refused("update", "-m", "1m", "once")
     assert docker.show("{{.HostConfig.Memory}}", "once") == str(64 << 20)
     assert "you must provide one or more flags" in docker.engine.refused("update", "once")
+
+
+# ---- ours: --replace -------------------------------------------------------------------------
+
+
+def test_replace_takes_the_place_of_a_running_container(docker: DockerCli) -> None:
+    pogu = docker.engine
+    old = docker.ok("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+    new = pogu.ok("run", "-d", "--replace", "--name", "web", "busybox", "sleep", "1000")
+    assert new != old
+    assert docker.ok("ps", "-aq", "--no-trunc") == new
+    assert docker.show("{{.Name}} {{.State.Status}}", "web") == "/web running"
+
+
+def test_a_replacement_that_cannot_be_made_leaves_the_old_container(docker: DockerCli) -> None:
+    pogu = docker.engine
+    old = docker.ok("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+    for options in (["--memory", "1m", "busybox"], ["nobody/knows:1"]):
+        pogu.refused("create", "--pull", "never", "--replace", "--name", "web", *options)
+    assert docker.ok("ps", "-q", "--no-trunc") == old
+    assert "without --name" in pogu.refused("run", "--replace", "busybox")

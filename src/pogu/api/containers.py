@@ -99,7 +99,12 @@ async def create(call: Call) -> StreamResponse:
         wanted = parse_platform(call.text("platform"))
         image = call.engine.indexes.for_platform(request.image, wanted)
     container, warnings = await finish(
-        call.engine.containers.create(request, name=call.text("name") or None, image=image)
+        call.engine.containers.create(
+            request,
+            name=call.text("name") or None,
+            image=image,
+            replaces=call.flag("replace"),
+        )
     )
     if image is None:
         warnings = warnings + _foreign(call.engine.images.get(container.record.image_id))

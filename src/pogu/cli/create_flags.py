@@ -63,6 +63,7 @@ CREATE_FLAGS = [
     Flag("--pull", "text", "Pull before creating: always, missing, never", "missing"),
     Flag("-q, --quiet", "bool", "Suppress the output of the pull"),
     Flag("--read-only", "bool", "Mount the root filesystem read only"),
+    Flag("--replace", "bool", "Remove a container that has the name, once the new one is made"),
     Flag("--restart", "text", "Restart policy: no, on-failure[:n], always, unless-stopped"),
     Flag("--rm", "bool", "Remove the container when it exits"),
     Flag("--runtime", "text", "OCI runtime"),

@@ -111,6 +111,8 @@ def _create(context: Context, values: Values, attach: set[str]) -> str:
             f" {cid_file}",
             code=125,
         )
+    if values.flag("replace") and not values.text("name"):
+        raise UsageError("cannot replace container without --name being set")
     console = terminal_size() if values.flag("tty") else (0, 0)
     body = create_body(values, attach=attach, console=console)
     policy = values.text("pull")
@@ -139,7 +141,10 @@ def _create(context: Context, values: Values, attach: set[str]) -> str:
 
 
 def _post(context: Context, values: Values, body: dict[str, object]) -> dict[str, object]:
-    parameters: dict[str, object] = {"name": values.text("name") or None}
+    parameters: dict[str, object] = {
+        "name": values.text("name") or None,
+        "replace": values.flag("replace") or None,
+    }
     if values.text("platform"):
         parameters["platform"] = values.text("platform")
     answer = context.post("/containers/create", parameters, body=body)

@@ -192,18 +192,43 @@ class Containers:
     # ---- life ----------------------------------------------------------------------------
 
     async def create(
-        self, request: CreateRequest, *, name: str | None = None, image: Image | None = None
+        self,
+        request: CreateRequest,
+        *,
+        name: str | None = None,
+        image: Image | None = None,
+        replaces: bool = False,
     ) -> tuple[Container, list[str]]:
         """Make a container and return it with warnings. Generates a name when None; `image` is
-        what `request.image` stands for where that is not the image it names.
+        what `request.image` stands for where that is not the image it names. With `replaces` a
+        container that has the name is removed, once the new one is made.
 
         Raises: NotFound("No such image: …"); Conflict when the name is in use, naming its owner
         in Docker's words; InvalidParameter.
         """
-        entry, warnings = await self._creator.create(request, name=name, image=image)
+        if replaces and name and self._registry.is_taken(name.removeprefix("/")):
+            entry, warnings = await self._replace(request, name.removeprefix("/"), image)
+        else:
+            entry, warnings = await self._creator.create(request, name=name, image=image)
         await self._rows.durable()
         self._lifecycle.publish(entry, "create")
         return self._snapshot(entry), warnings
+
+    async def _replace(
+        self, request: CreateRequest, name: str, image: Image | None
+    ) -> tuple[Entry, list[str]]:
+        """The old one goes only when the new one is there, under a name made up for a moment."""
+        old = self._registry.find(name)
+        entry, warnings = await self._creator.create(request, name=None, image=image)
+        try:
+            await self.remove(old.id, force=True)
+            self._registry.check_free(name)
+        except BaseException:
+            await asyncio.shield(self.remove(entry.id, force=True, volumes=True))
+            raise
+        self._rows.rename(entry.id, name)
+        self._registry.rename(entry, name)
+        return entry, warnings
 
     def _remove_unused_volume(self, name: str) -> None:
         if not self._registry.using_volume(name):
