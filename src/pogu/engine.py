@@ -10,7 +10,7 @@ from pogu.config import Config, Paths
 from pogu.containers.service import Containers
 from pogu.db import Database
 from pogu.errors import DataLoss
-from pogu.events import EventBus
+from pogu.events import EventBus, EventJournal
 from pogu.images.blob_collection import BlobCollection
 from pogu.images.download import Downloads
 from pogu.images.forms import Forms
@@ -77,6 +77,7 @@ class Engine:
         self.downloads.close()
         await self.containers.close()
         await self.networks.close()
+        self.events.close()
         self.db.close()
 
 
@@ -103,7 +104,7 @@ async def open_engine(config: Config) -> Engine:
         except DataLoss:
             db.close()
             raise
-    events = EventBus()
+    events = EventBus(journal=EventJournal(config.paths.events))
     blobs = BlobStore(config.paths)
     layers = LayerStore(config.paths, db)
     images = ImageStore(db=db, blobs=blobs, layers=layers, events=events)

@@ -1,18 +1,31 @@
 """Service: what happened, for `GET /events` and for whoever waits inside the engine.
 
-Owns nothing on disk: the last 1,024 events are kept in memory for replay from `since`.
+The last 1,024 events are kept for replay from `since`, in memory and in `<root>/events.jsonl`: our
+engine leaves when it is idle, and what happened before must still be told.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-__all__ = ["Event", "EventBus"]
+import msgspec
+
+__all__ = ["Event", "EventBus", "EventJournal"]
+
+log = logging.getLogger(__name__)
+
+_KEPT = 1024
+_REWRITTEN_AT = 4
+"""The journal is cut to what is kept when it holds so many times more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +39,77 @@ class Event:
     time_ns: int
 
 
+class EventJournal:
+    """Events as lines of a file. Appending is one small write without a sync; a line that a power
+    cut left half is passed over."""
+
+    def __init__(self, path: Path, *, keep: int = _KEPT) -> None:
+        self._path = path
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._lines = 0
+        self._fd = -1
+
+    def open(self) -> list[Event]:
+        """Return what was kept, oldest first; what is appended follows."""
+        events = self._read()
+        self._rewrite(events)
+        return events
+
+    def _read(self) -> list[Event]:
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in lines[-self._keep :]:
+            try:
+                found.append(msgspec.json.decode(line, type=Event))
+            except msgspec.MsgspecError:
+                log.info("a broken line of %s is passed over", self._path)
+        return found
+
+    def _rewrite(self, events: list[Event]) -> None:
+        temporary = self._path.with_suffix(".new")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        os.write(fd, b"".join(msgspec.json.encode(event) + b"\n" for event in events))
+        os.replace(temporary, self._path)
+        self.close()
+        self._fd, self._lines = fd, len(events)
+
+    def append(self, event: Event) -> None:
+        """Never raises: on a full disk the file misses some."""
+        with self._lock:
+            if self._fd < 0:
+                return
+            try:
+                os.write(self._fd, msgspec.json.encode(event) + b"\n")
+                self._lines += 1
+                if self._lines > _REWRITTEN_AT * self._keep:
+                    self._rewrite(self._read())
+            except OSError as err:
+                log.warning("cannot keep an event: %s", err)
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
 class EventBus:
     """Publish to all subscribers; a slow subscriber never delays the publisher."""
 
-    def __init__(self, *, clock_ns: Callable[[], int] = time.time_ns, keep: int = 1024) -> None:
+    def __init__(
+        self,
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+        keep: int = _KEPT,
+        journal: EventJournal | None = None,
+    ) -> None:
         self._clock_ns = clock_ns
-        self._past: deque[Event] = deque(maxlen=keep)
+        self._journal = journal
+        self._past: deque[Event] = deque(journal.open() if journal else (), maxlen=keep)
         self._queues: dict[asyncio.Queue[Event], asyncio.AbstractEventLoop] = {}
 
     def publish(
@@ -46,6 +124,8 @@ class EventBus:
             time_ns=self._clock_ns(),
         )
         self._past.append(event)
+        if self._journal is not None:
+            self._journal.append(event)
         here = asyncio._get_running_loop()
         for queue, loop in list(self._queues.items()):
             if loop is here:
@@ -60,6 +140,11 @@ class EventBus:
             for event in self._past
             if event.time_ns >= since_ns and (until_ns is None or event.time_ns <= until_ns)
         ]
+
+    def close(self) -> None:
+        """Let go of the journal; what is published afterwards is not kept."""
+        if self._journal is not None:
+            self._journal.close()
 
     @contextmanager
     def subscribe(self) -> Iterator[AsyncIterator[Event]]:

@@ -383,3 +383,19 @@ def test_a_replacement_that_cannot_be_made_leaves_the_old_container(docker: Dock
         pogu.refused("create", "--pull", "never", "--replace", "--name", "web", *options)
     assert docker.ok("ps", "-q", "--no-trunc") == old
     assert "without --name" in pogu.refused("run", "--replace", "busybox")
+
+
+# ---- events ----------------------------------------------------------------------------------
+
+
+def test_events_since_know_what_happened_before_the_engine_was_killed(docker: DockerCli) -> None:
+    since = str(int(time.time()) - 1)
+    docker.ok("run", "--name", "gone", "busybox", "true")
+    docker.engine.kill()
+    options = ("--since", since, "--until", "0s", "--filter", "container=gone")
+    shown = docker.engine.ok("events", *options, "--format", "{{.Action}}").splitlines()
+    assert [word for word in shown if word in ("create", "start", "die")] == [
+        "create",
+        "start",
+        "die",
+    ]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from pathlib import Path
 
-from pogu.events import EventBus
+import pytest
+
+from pogu.events import EventBus, EventJournal
 
 
 def a_bus(keep: int = 1024) -> EventBus:
@@ -44,3 +47,57 @@ async def test_an_event_from_a_thread_wakes_a_subscriber() -> None:
         await asyncio.to_thread(bus.publish, "volume", "destroy", "x")
         event = await asyncio.wait_for(anext(events), 5)
     assert event.actor_id == "x"
+
+
+# ---- the journal -----------------------------------------------------------------------------
+
+
+def told(journal: EventJournal) -> list[str]:
+    """What a new bus on the same file knows."""
+    bus = EventBus(journal=journal)
+    found = [f"{event.action} {event.actor_id}" for event in bus.past(since_ns=0)]
+    bus.close()
+    return found
+
+
+def test_the_past_outlives_the_engine(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    bus = EventBus(journal=EventJournal(path))
+    bus.publish("container", "die", "c", {"exitCode": "3"})
+    assert path.stat().st_mode & 0o777 == 0o600
+    later = EventBus(journal=EventJournal(path))
+    assert [event.attributes for event in later.past(since_ns=0)] == [{"exitCode": "3"}]
+    later.close()
+    bus.close()
+
+
+def test_the_journal_stays_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    bus = EventBus(journal=EventJournal(path, keep=10), keep=10)
+    for number in range(200):
+        bus.publish("image", "tag", str(number))
+        assert len(path.read_text().splitlines()) <= 40
+    bus.close()
+    assert told(EventJournal(path, keep=3)) == ["tag 197", "tag 198", "tag 199"]
+
+
+def test_a_line_cut_by_a_power_cut_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    bus = EventBus(journal=EventJournal(path))
+    bus.publish("image", "tag", "whole")
+    bus.close()
+    with path.open("ab") as file:
+        file.write(b'{"type":"image","act')
+    assert told(EventJournal(path)) == ["tag whole"]
+
+
+def test_a_full_disk_ends_no_operation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = EventBus(journal=EventJournal(tmp_path / "events.jsonl"))
+
+    def full(_fd: int, _data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.write", full)
+    bus.publish("image", "tag", "x")
+    assert len(bus.past(since_ns=0)) == 1
+    bus.close()

@@ -2,6 +2,7 @@
 
 <root>/                       /var/lib/pogu
   state.db                    images, tags, layers, containers, networks, volumes, build cache
+  events.jsonl                the last events, for `events --since`
   state.reserve               let go on a full disk, so that stop and remove can be written
   blobs/sha256/<hex>          configs, manifests and layer blobs exactly as received
   layers/<short-id>/diff/     one unpacked layer, an overlayfs lowerdir
@@ -57,6 +58,10 @@ class Paths:
     @property
     def log(self) -> Path:
         return self.root / "engine.log"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events.jsonl"
 
     @property
     def socket(self) -> Path:
