@@ -119,6 +119,7 @@ async def open_engine(config: Config) -> Engine:
     )
     unused_blobs = BlobCollection(images, layers, blobs, provenance, indexes, lists)
     images.after_collection(unused_blobs.collect, unused_blobs.rehearse)
+    verification = Verification(config.policy, may_be_missing=config.policy_may_be_missing)
     puller = Puller(
         config=config,
         images=images,
@@ -127,7 +128,7 @@ async def open_engine(config: Config) -> Engine:
         provenance=provenance,
         indexes=indexes,
         downloads=downloads,
-        verification=Verification(config.policy, may_be_missing=config.policy_may_be_missing),
+        verification=verification,
     )
     pusher = Pusher(
         config=config,
@@ -203,6 +204,7 @@ async def open_engine(config: Config) -> Engine:
             blobs=blobs,
             provenance=provenance,
             indexes=indexes,
+            verification=verification,
         ),
         saver=Saver(images=images, layers=layers, blobs=blobs, provenance=provenance),
     )

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sqlite3
+import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from pogu.storage.journal import read_journal
 
 pytestmark = pytest.mark.root
 
-MOST = int(os.environ.get("POGU_CRASH_POINTS", "8"))
+MOST = int(os.environ.get("POGU_CRASH_POINTS", "6"))
 """Points of one command, spread over its steps; 9999 takes every one."""
 ENDLESS = 1 << 30
 
@@ -294,6 +295,27 @@ def test_import(place: Place) -> None:
         done=lambda: place.engine.ok("image", "inspect", "made:1"),
         undo=remove,
     )
+
+
+@pytest.mark.parametrize("kind", ["docker-archive", "oci-archive"])
+def test_load(place: Place, tmp_path: Path, kind: str) -> None:
+    name, file = place.registry.name("app:1"), tmp_path / "archive.tar"
+    words = ["skopeo", "--insecure-policy", "copy", "-q", "--src-tls-verify=false"]
+    subprocess.run([*words, f"docker://{name}", f"{kind}:{file}:app:1"], check=True)
+
+    def is_there() -> None:
+        (tag,) = [word for word in listed(place) if "app" in word]
+        runs(place, tag)
+
+    def remove() -> None:
+        place.engine.ok("rmi", *[word for word in listed(place) if "app" in word])
+        place.prune()
+
+    place.at_many_steps("load", "-i", str(file), done=is_there, undo=remove)
+
+
+def listed(place: Place) -> list[str]:
+    return place.engine.ok("images", "--format", "{{.Repository}}:{{.Tag}}").split()
 
 
 def test_tag(place: Place) -> None:

@@ -32,14 +32,18 @@ from pogu.images.progress import TransferEvent
 from pogu.images.provenance import LayerBlob, Provenance
 from pogu.images.removal import publish_image_event
 from pogu.images.store import ImageStore
+from pogu.images.verification import Verification
 from pogu.linux.blocking import in_own_thread, in_thread, in_thread_to_end
-from pogu.oci.archive import blob_path, digest_in
+from pogu.oci.archive import INDEX, MANIFEST, blob_path, digest_in
 from pogu.oci.digest import ChainId, DiffId, Digest, chain_ids
 from pogu.oci.reference import Reference
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import LayerStore
 
 __all__ = ["Loaded", "Loader"]
+
+_TRANSPORTS = {MANIFEST: "docker-archive", INDEX: "oci-archive"}
+"""As what the policy judges an archive."""
 
 Emit = Callable[[TransferEvent], Awaitable[None]]
 
@@ -66,6 +70,7 @@ class Loader:
         blobs: BlobStore,
         provenance: Provenance,
         indexes: Indexes,
+        verification: Verification,
     ) -> None:
         self._paths = paths
         self._events = events
@@ -74,6 +79,7 @@ class Loader:
         self._blobs = blobs
         self._provenance = provenance
         self._indexes = indexes
+        self._verification = verification
 
     async def load(
         self, source: BinaryIO, *, platform: str = "", emit: Emit | None = None
@@ -82,13 +88,16 @@ class Loader:
 
         Raises: InvalidParameter in Docker's words when it is none; NotFound when a layer is
         neither in it nor here, or it lacks the platform; DataLoss when content is not what its
-        digest says. Nothing is left behind then.
+        digest says; RejectedByPolicy. Nothing is left behind then.
         """
         wanted = parse_platform(platform)
+        self._verification.check_archive(*_TRANSPORTS.values())
         async with self._images.hold():
             contents = await self._read(source, emit)
             try:
                 images = images_of(contents, wanted, asked=bool(platform))
+                kind = MANIFEST if contents.has(MANIFEST) else INDEX
+                self._verification.check_archive(_TRANSPORTS[kind])
                 for image in images:
                     self._check(contents, image)
                 return [await self._make(contents, image) for image in images]

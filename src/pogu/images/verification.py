@@ -62,12 +62,23 @@ class Verification:
             else:
                 self._check(f"docker://{pulled}", requirement, rule)
 
-    def check_archive(self, transport: str) -> None:
-        """As `check_pull` for an image out of a file, which has no signatures with it."""
+    def check_archive(self, *transports: str) -> None:
+        """As `check_pull` for an image out of a file, which has no signatures with it.
+
+        Several transports: it is not known yet which kind of file it is, one must let it in.
+        """
         policy = self._policy()
         if policy is None:
             return
-        rule = policy.for_archive(transport)
+        refusals = []
+        for transport in transports:
+            try:
+                return self._check_archive(policy.for_archive(transport), transport)
+            except RejectedByPolicy as err:
+                refusals.append(err)
+        raise refusals[0]
+
+    def _check_archive(self, rule: Rule, transport: str) -> None:
         for requirement in rule.requirements:
             if isinstance(requirement, SigstoreSigned):
                 raise self._rejected("A signature was required, but no signature exists", rule)

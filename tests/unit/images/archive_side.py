@@ -19,6 +19,7 @@ from pogu.images.load import Loaded, Loader
 from pogu.images.provenance import Provenance
 from pogu.images.save import Saver, SaveRequest
 from pogu.images.store import Image, ImageStore
+from pogu.images.verification import Verification
 from pogu.model.container import ContainerConfig
 from pogu.oci.digest import DiffId, Digest, sha256_digest
 from pogu.oci.image import ImageConfig, RootFs, encode_image_config
@@ -44,6 +45,7 @@ class Side:
             db=self.db, blobs=self.blobs, layers=self.layers, events=events, clock_ns=lambda: 10**18
         )
         self.indexes = Indexes(self.db, self.blobs, self.images, self.provenance)
+        self.policy = self.paths.root / "policy.json"
         self.loader = Loader(
             paths=self.paths,
             events=events,
@@ -52,6 +54,7 @@ class Side:
             blobs=self.blobs,
             provenance=self.provenance,
             indexes=self.indexes,
+            verification=Verification(self.policy, may_be_missing=True),
         )
         self.saver = Saver(
             images=self.images, layers=self.layers, blobs=self.blobs, provenance=self.provenance

@@ -14,7 +14,7 @@ import zstandard
 from tests.archives import Entry, a_directory, a_file, a_link, a_symlink, a_tar
 from tests.unit.images.archive_side import Side, a_config, a_layer, an_oci_layout, docker_archive
 
-from pogu.errors import DataLoss, EngineError, InvalidParameter, NotFound
+from pogu.errors import DataLoss, EngineError, InvalidParameter, NotFound, RejectedByPolicy
 from pogu.oci.digest import Digest, sha256_digest
 
 A, B = a_layer("a"), a_layer("b")
@@ -275,3 +275,38 @@ def test_the_digests_of_names() -> None:
     names = [f"blobs/sha256/{digits}", f"{digits}.tar", f"{digits}/layer.tar", f"sha256:{digits}"]
     assert [digest_in(name) for name in names] == [Digest(f"sha256:{digits}")] * 4
     assert digest_in("manifest.json") is None
+
+
+# ---- policy -----------------------------------------------------------------------------
+
+
+ACCEPT, REJECT = [{"type": "insecureAcceptAnything"}], [{"type": "reject"}]
+SIGNED = [{"type": "sigstoreSigned", "keyPath": "/cosign.pub"}]
+
+
+@pytest.mark.parametrize(
+    ("default", "docker", "oci", "passes"),
+    [
+        (ACCEPT, None, None, (True, True)),
+        (REJECT, None, None, (False, False)),
+        (REJECT, ACCEPT, None, (True, False)),
+        (REJECT, None, ACCEPT, (False, True)),
+        (ACCEPT, SIGNED, None, (False, True)),
+    ],
+)
+async def test_the_policy_lets_an_archive_in_by_its_kind(
+    side: Side, default: object, docker: object, oci: object, passes: tuple[bool, bool]
+) -> None:
+    scopes = {"docker-archive": docker, "oci-archive": oci}
+    transports = {name: {"": rule} for name, rule in scopes.items() if rule}
+    side.policy.write_text(json.dumps({"default": default, "transports": transports}))
+    config = a_config(A)
+    layout = an_oci_layout({"amd64": B}, name="web:v2")
+    archives = (docker_archive(config, {"1.tar": A}, "web:v1"), layout)
+    for archive, passing in zip(archives, passes, strict=True):
+        if passing:
+            await side.load(archive)
+        else:
+            with pytest.raises(RejectedByPolicy, match="Source image rejected"):
+                await side.load(archive)
+    assert len(side.images.all()) == sum(passes)
