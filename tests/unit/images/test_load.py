@@ -310,3 +310,10 @@ async def test_the_policy_lets_an_archive_in_by_its_kind(
             with pytest.raises(RejectedByPolicy, match="Source image rejected"):
                 await side.load(archive)
     assert len(side.images.all()) == sum(passes)
+
+
+async def test_a_layer_whose_blob_alone_is_here_is_unpacked(side: Side) -> None:
+    """As a load leaves it that was killed between the blob and its row."""
+    side.blobs.write(gzip.compress(A, mtime=0))
+    await side.load(an_oci_layout({"amd64": A}, name="web:v1"))
+    assert files_of(side, "web:v1") == {"a"}
