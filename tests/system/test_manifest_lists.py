@@ -61,6 +61,15 @@ def three_platforms(engine: EngineProcess, registry: RegistryProcess, repository
     return registry.name(f"{repository}:1")
 
 
+def arm_of(name: str) -> str:
+    """The digest of the second manifest of an index."""
+    return str(json.loads(skopeo_raw(name))["manifests"][1]["digest"])
+
+
+def blob(engine: EngineProcess, digest: str) -> Path:
+    return engine.root / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+
 def shown(engine: EngineProcess, *words: str) -> Any:
     return json.loads(engine.ok("manifest", "inspect", *words))
 
@@ -121,6 +130,8 @@ def test_the_index_of_a_pulled_image_is_pushed_elsewhere_with_all_platforms(
         engine.ok("manifest", "push", far)
         assert skopeo_raw(far) == skopeo_raw(name)
         skopeo_copy_all(far, f"dir:{tmp_path / 'copied'}")
+        config = json.loads(get_manifest(second, "far", arm_of(far)))["config"]["digest"]
+        assert not blob(engine, config).exists(), "what only came through is gone again"
         engine.ok("push", far)
         assert "layers" in json.loads(skopeo_raw(far)), "a plain push sends the image"
         engine.ok("rmi", far)
@@ -202,8 +213,7 @@ def test_an_index_of_an_oci_layout_is_tagged_and_pushed_with_all_platforms(
         engine.ok("manifest", "push", far)
         assert skopeo_raw(far) == skopeo_raw(name)
         skopeo_copy_all(far, f"dir:{tmp_path / 'copied'}")
-    arm = json.loads(skopeo_raw(name))["manifests"][1]["digest"]
-    kept = engine.root / "blobs" / "sha256" / arm.removeprefix("sha256:")
+    kept = blob(engine, arm_of(name))
     assert kept.exists()
     engine.ok("rmi", far)
     assert not kept.exists(), "nothing of the index stays behind its image"

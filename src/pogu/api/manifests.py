@@ -6,6 +6,7 @@ Docker's client keeps manifest lists on its own side and has no API for them; he
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import msgspec
 
@@ -29,7 +30,7 @@ __all__ = ["ROUTES"]
 
 
 class _Create(msgspec.Struct, frozen=True, rename="pascal"):
-    manifests: tuple[str, ...]
+    manifests: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     amend: bool = False
 
 

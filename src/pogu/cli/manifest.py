@@ -16,6 +16,9 @@ __all__ = ["COMMANDS"]
 
 
 def _path(name: str, verb: str = "") -> str:
+    """Raises: CliError for an empty name, which would be another path."""
+    if not name:
+        raise CliError("invalid reference format", hint="a name is like you/app:1.0")
     return f"/pogu/manifests/{quote(name)}" + (f"/{verb}" if verb else "")
 
 

@@ -16,6 +16,8 @@ __all__ = ["COMMANDS"]
 def _push(context: Context, values: Values) -> int:
     if "@" in values.args[0]:
         raise CliError("cannot push a digest reference", hint="push a tag: NAME:TAG")
+    if not values.args[0]:
+        raise CliError("invalid reference format", hint="a name is like you/app:1.0")
     repository, tag = split_tag(values.args[0])
     everything = values.flag("all-tags")
     if tag and everything:

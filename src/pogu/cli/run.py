@@ -166,6 +166,8 @@ def _pull_and_post(
     except CliError as err:
         if missing.hint.startswith(("did you mean", "here is")):
             err.hint = f"{missing.hint}\n{err.hint}"
+        elif "its platform" in missing.engine_message:
+            err.hint = f"{missing.engine_message}\n{err.hint}"
         err.code = 125
         raise
     return _post(context, values, body)

@@ -79,11 +79,14 @@ class IndexPusher:
             ):
                 one = _Push(self, repository, named, access, emit)
                 await one.entries(index.raw, [index.source] if index.source else [])
-                return await repository.put_manifest(
+                digest = await repository.put_manifest(
                     named.tag or "latest", index.raw, index.media_type
                 )
         except (Unauthorized, Forbidden) as err:
             raise denied(err, named) from err
+        if one.fetched:  # what only came through goes again
+            await self._images.collect_layers()
+        return digest
 
 
 class _Push:
@@ -106,6 +109,8 @@ class _Push:
         self._target = target
         self._access = access
         self._emit = emit
+        self.fetched = False
+        """Something was brought here only to be sent on."""
 
     async def entries(self, raw_index: bytes, sources: Sequence[Reference]) -> None:
         """Bring every manifest of an index there."""
@@ -184,6 +189,7 @@ class _Push:
         for origin in origins:
             try:
                 async with self._remote.repository(origin, self._access) as repository:
+                    self.fetched = True
                     return await self._downloads.fetch(
                         repository, part.digest, part.size, progress=_quiet
                     )

@@ -131,7 +131,8 @@ class Puller:
         image = await self._fetch_image(repository, named, fetched, emit)
         digest_name = replace(named, tag=None, digest=top.digest)
         self._keep_reachable(digest_name, image)
-        for name in (digest_name, *([] if named.digest else [named])):
+        asked = replace(named, tag=None) if named.digest else named
+        for name in dict.fromkeys((digest_name, asked)):
             self._images.tag_pulled(image.id, name)
         await self._images.sync()
         await emit(TransferEvent(status=f"Digest: {top.digest}"))

@@ -9,7 +9,16 @@ from typing import NewType
 
 from pogu.errors import InvalidParameter
 
-__all__ = ["ChainId", "DiffId", "Digest", "chain_id", "chain_ids", "parse_digest", "sha256_digest"]
+__all__ = [
+    "ChainId",
+    "DiffId",
+    "Digest",
+    "chain_id",
+    "chain_ids",
+    "is_digest_of",
+    "parse_digest",
+    "sha256_digest",
+]
 
 Digest = NewType("Digest", str)
 """`sha256:<64 hex>`."""
@@ -20,6 +29,7 @@ DiffId = NewType("DiffId", str)
 ChainId = NewType("ChainId", str)
 """Digest that names a layer together with everything below it."""
 
+_ALGORITHMS = frozenset(("sha256", "sha384", "sha512"))
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -33,6 +43,12 @@ def parse_digest(text: str) -> Digest:
 def sha256_digest(data: bytes) -> Digest:
     """Return the digest of `data`."""
     return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+
+
+def is_digest_of(digest: str, data: bytes) -> bool:
+    """True when `digest`, of any algorithm that a reference may have, is that of `data`."""
+    algorithm, _, digits = digest.partition(":")
+    return algorithm in _ALGORITHMS and hashlib.new(algorithm, data).hexdigest() == digits
 
 
 def chain_id(parent: ChainId | None, diff_id: DiffId) -> ChainId:

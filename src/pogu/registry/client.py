@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pogu.errors import DataLoss, NotFound, Unavailable
-from pogu.oci.digest import Digest, sha256_digest
+from pogu.oci.digest import Digest, is_digest_of, sha256_digest
 from pogu.oci.image import MediaType
 from pogu.registry.transport import Transport
 
@@ -81,7 +81,7 @@ class Repository:
         if len(raw) > _LARGEST_MANIFEST:
             raise DataLoss(f"the manifest of {self.path} is larger than 4 MiB")
         digest = sha256_digest(raw)
-        if reference.startswith("sha256:") and reference != digest:
+        if ":" in reference and not is_digest_of(reference, raw):
             raise DataLoss(
                 f"manifest verification failed for digest {reference}: got {digest}",
                 hint="the registry sent other content than was asked for",

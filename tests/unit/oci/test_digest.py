@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from pogu.errors import InvalidParameter
-from pogu.oci.digest import DiffId, chain_ids, parse_digest, sha256_digest
+from pogu.oci.digest import DiffId, chain_ids, is_digest_of, parse_digest, sha256_digest
 
 
 def test_a_digest_names_its_algorithm() -> None:
@@ -25,3 +25,14 @@ def test_the_chain_id_of_the_bottom_layer_is_its_diff_id() -> None:
     chain = chain_ids([bottom, second])
     assert str(chain[0]) == bottom
     assert str(chain[1]) == sha256_digest(f"{bottom} {second}".encode())
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+def test_a_digest_of_any_algorithm_is_compared(algorithm: str) -> None:
+    digest = f"{algorithm}:{hashlib.new(algorithm, b'text').hexdigest()}"
+    assert is_digest_of(digest, b"text")
+    assert not is_digest_of(digest, b"other")
+
+
+def test_an_algorithm_that_nobody_knows_is_no_proof() -> None:
+    assert not is_digest_of(f"md5:{hashlib.md5(b'text').hexdigest()}", b"text")
