@@ -10,9 +10,14 @@ from __future__ import annotations
 from pogu.cli.context import show_error, write
 from pogu.cli.failure import CliError
 from pogu.cli.http import Reply
+from pogu.cli.progress import status_text
 from pogu.cli.wire import encode
 
 __all__ = ["JsonView", "PlainView", "QuietView", "View"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pogu.cli.bars import Bars
 
 Json = dict[str, object]
 
@@ -103,7 +108,7 @@ class PlainView(View):
         self._cached: set[object] = set()
         self._last: object = None
         self._middle = False
-        self._total = 0
+        self._bars: Bars | None = None
 
     def _paint(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
@@ -144,6 +149,7 @@ class PlainView(View):
         indented = text.replace("\n", "\n  ")
         if indented.endswith("\n  "):
             indented = indented[:-2]
+        self._erase_bars()
         write(2, ("" if self._middle else "  ") + indented)
         self._middle = not text.endswith("\n")
 
@@ -158,20 +164,32 @@ class PlainView(View):
             self._say("  " + self._paint("2", f"done in {seconds:.1f} s") + "\n")
 
     def _say(self, text: str) -> None:
+        self._erase_bars()
         if self._middle:
             write(2, "\n")
             self._middle = False
         write(2, text)
 
+    def _erase_bars(self) -> None:
+        if self._bars is not None:
+            self._bars.erase()
+
     def failed(self, error: CliError) -> None:
+        self._erase_bars()
         if self._middle:
             write(2, "\n")
         show_error(error)
 
     def other(self, line: Json) -> None:
-        if line.get("status") and not line.get("progressDetail"):
-            name = f"{line['id']}: " if line.get("id") else ""
-            self._say(f"  {name}{line['status']}\n")
+        """The pull of a base image."""
+        if self._colour and "status" in line and not self._middle:
+            if self._bars is None:
+                from pogu.cli.bars import Bars
+
+                self._bars = Bars(2, indent="  ")
+            self._bars.line(line)
+        elif line.get("status") and not line.get("progressDetail"):
+            self._say(f"  {status_text(line)}\n")
 
     def finished(self) -> None:
-        return
+        self._erase_bars()

@@ -7,7 +7,7 @@ from pogu.cli.credentials import CredentialStore, auth_header, server_of
 from pogu.cli.failure import CliError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.images import split_tag
-from pogu.cli.progress import status_lines
+from pogu.cli.progress import show_progress, status_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def pull_image(
 
     Raises: ApiError, CliError.
     """
+    fd = 1 if say is not None else 2
     say = say or context.error
     repository, _, digest = name.partition("@")
     tag = digest
@@ -47,9 +48,11 @@ def pull_image(
     }
     headers = auth_header(CredentialStore().get(server_of(repository)))
     reply = context.request("POST", "/images/create", parameters, headers=headers)
-    for line in status_lines(reply):
-        if not quiet:
-            say(line)
+    if quiet:
+        for _ in status_lines(reply):
+            pass
+    else:
+        show_progress(reply, say, fd=fd)
     return _full_name(repository) + (f"{'@' if digest else ':'}{tag}" if tag else "")
 
 

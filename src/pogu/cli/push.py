@@ -8,7 +8,7 @@ from pogu.cli.failure import CliError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.http import quote
 from pogu.cli.images import split_tag
-from pogu.cli.progress import status_lines
+from pogu.cli.progress import show_progress, status_lines
 
 __all__ = ["COMMANDS"]
 
@@ -34,10 +34,11 @@ def _push(context: Context, values: Values) -> int:
     reply = context.request(
         "POST", f"/images/{quote(repository)}/push", parameters, headers=headers
     )
-    for line in status_lines(reply):
-        if not values.flag("quiet"):
-            context.out(line)
-    if values.flag("quiet"):
+    if not values.flag("quiet"):
+        show_progress(reply, context.out, fd=1)
+    else:
+        for _ in status_lines(reply):
+            pass
         context.out(f"{repository}:{tag}" if tag else repository)
     return 0
 

@@ -58,6 +58,15 @@ class GrowingFile:
         self._size = 0
         self._over = False
         self._failed = False
+        self.position = 0
+        """How many bytes were read. From any thread."""
+
+    @classmethod
+    def whole(cls, path: Path) -> GrowingFile:
+        """A file that does not grow any more."""
+        file = cls(path)
+        file.grown(path.stat().st_size, over=True)
+        return file
 
     def grown(self, size: int, *, over: bool = False, failed: bool = False) -> None:
         """The writer tells how many bytes are there. From any thread."""
@@ -67,14 +76,15 @@ class GrowingFile:
             self._changed.notify_all()
 
     def read(self, size: int = -1) -> bytes:
-        position = self._file.tell()
         with self._changed:
-            while self._size <= position and not self._over:
+            while self._size <= self.position and not self._over:
                 self._changed.wait()
             if self._failed:
                 raise OSError("the transfer broke")
-            there = self._size - position
-        return self._file.read(there if size < 0 else min(size, there))
+            there = self._size - self.position
+        data = self._file.read(there if size < 0 else min(size, there))
+        self.position += len(data)
+        return data
 
     def readable(self) -> bool:
         return True
@@ -100,6 +110,11 @@ class Downloads:
         self._slots = asyncio.Semaphore(at_once)
         self._running: dict[Digest, tuple[asyncio.Lock, int]] = {}
         self._sweeping: asyncio.Task[None] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """True while the next fetch has to wait for its turn."""
+        return self._slots.locked()
 
     def part(self, digest: Digest) -> Path:
         return self._paths.tmp / f"part-{digest.removeprefix('sha256:')}"

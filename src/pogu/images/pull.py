@@ -8,10 +8,9 @@ only parts that the next one goes on with.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
-from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
@@ -49,6 +48,7 @@ from pogu.storage.layers import Layer, LayerStore, Unpacked
 __all__ = ["Puller"]
 
 _UNPACKED_AT_ONCE = 2
+_SHOWN_EVERY_S = 0.1
 
 
 Emit = Callable[[TransferEvent], Awaitable[None]]
@@ -263,30 +263,35 @@ class Puller:
         emit: Emit,
     ) -> Unpacked:
         """Unpack while the transfer goes on; a blob that is here is unpacked at once."""
+        sources: list[GrowingFile] = []
         unpacking: list[asyncio.Task[Unpacked]] = []
 
         async def progress(current: int, total: int) -> None:
             await emit(TransferEvent(status="Downloading", id=short, current=current, total=total))
+            if current >= total:
+                await emit(TransferEvent(status="Verifying Checksum", id=short))
 
-        def reader(part: Path) -> GrowingFile:
-            growing = GrowingFile(part)
-            unpacking.append(asyncio.create_task(self._unpack(growing, diff_id)))
-            return growing
+        def unpack(source: GrowingFile) -> GrowingFile:
+            sources.append(source)
+            unpacking.append(asyncio.create_task(self._unpack(source, diff_id)))
+            return source
 
         try:
+            if self._downloads.is_busy:
+                await emit(TransferEvent(status="Waiting", id=short))
             path = await self._downloads.fetch(
                 repository,
                 descriptor.digest,
                 descriptor.size,
                 progress=throttled(progress),
-                reader=reader,
+                reader=lambda part: unpack(GrowingFile(part)),
             )
             await emit(TransferEvent(status="Download complete", id=short))
-            await emit(TransferEvent(status="Extracting", id=short, total=descriptor.size))
             await self._drop(unpacking[:-1])
-            if unpacking:
+            if not unpacking:
+                unpack(GrowingFile.whole(path))
+            async with _extraction_shown(sources[-1], short, descriptor.size, emit):
                 return await asyncio.shield(unpacking[-1])
-            return await self._unpack(path, diff_id)
         except BaseException:
             await self._drop(unpacking)
             raise
@@ -298,15 +303,35 @@ class Puller:
             if isinstance(outcome, Unpacked):
                 await asyncio.shield(in_thread(self._layers.discard, outcome.draft))
 
-    async def _unpack(self, source: GrowingFile | Path, diff_id: DiffId) -> Unpacked:
+    async def _unpack(self, source: GrowingFile, diff_id: DiffId) -> Unpacked:
         async with self._unpacking:
             return await in_thread_to_end(_unpack, self._layers, source, diff_id)
 
 
-def _unpack(layers: LayerStore, source: GrowingFile | Path, diff_id: DiffId) -> Unpacked:
-    opened = source.open("rb") if isinstance(source, Path) else source
-    with closing(opened):
-        return layers.unpack(cast(BinaryIO, opened), expected=diff_id)
+def _unpack(layers: LayerStore, source: GrowingFile, diff_id: DiffId) -> Unpacked:
+    with closing(source):
+        return layers.unpack(cast(BinaryIO, source), expected=diff_id)
+
+
+@asynccontextmanager
+async def _extraction_shown(
+    source: GrowingFile, short: str, total: int, emit: Emit
+) -> AsyncIterator[None]:
+    """Tell inside the block how much of the blob has been unpacked."""
+
+    async def show() -> None:
+        while True:
+            await emit(
+                TransferEvent(status="Extracting", id=short, current=source.position, total=total)
+            )
+            await asyncio.sleep(_SHOWN_EVERY_S)
+
+    showing = asyncio.create_task(show())
+    try:
+        yield
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
 
 
 def _parse_manifest(fetched: FetchedManifest, named: Reference) -> Manifest:
