@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
 import sys
 from pathlib import Path
 
-from bench.cases import CASES, Case, Workspace
+from bench import images
+from bench.cases import CASES
 from bench.engines import Engine, find_engines
-from bench.memory import engine_memory
+from bench.measure import Case, Workspace, measure
+from bench.memory import engine_memory, pull_memory
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
     )
     if not engines:
         sys.exit("no engine answers; try: make install")
-    workspace = Workspace(path=Path(options.workspace))
+    workspace = Workspace.at(Path(options.workspace))
     workspace.prepare()
     print(f"engines: {', '.join(engine.name for engine in engines)}")
     print(f"machine: {platform.processor() or platform.machine()}, Linux {platform.release()}")
@@ -30,15 +31,21 @@ def main() -> None:
         if not engine.build_only:
             engine.run("import", str(workspace.busybox_tar), "bench-busybox")
     wanted = set(options.only.split(",")) if options.only else {case.name for case in CASES}
+    if any(name.startswith("pull") for name in wanted):
+        images.prepare_pulls(engines[0], workspace)
     results: dict[str, dict[str, float]] = {}
     print_header(engines)
     for case in CASES:
         if case.name in wanted:
-            results[case.name] = measure(case, engines, workspace, options.rounds)
+            results[case.name] = measure(
+                case, engines, workspace, rounds=options.rounds, settle=not options.no_settle
+            )
             print_row(case, engines, results[case.name])
     print()
     if not options.only:
         print(engine_memory(engines[0]))
+    if not options.only or "pull-memory" in wanted:
+        print(pull_memory(engines[0], workspace))
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
 
@@ -51,23 +58,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--podman", default="podman")
     parser.add_argument("--only", default="", help="names of cases, with commas")
     parser.add_argument("--rounds", type=int, default=0, help="instead of each case's own")
+    parser.add_argument(
+        "--no-settle", action="store_true", help="do not wait after removals (see images.py)"
+    )
     parser.add_argument("--workspace", default="/tmp/pogu-bench")
     parser.add_argument("--json", default="", help="also write seconds to this file")
     return parser.parse_args()
-
-
-def measure(
-    case: Case, engines: list[Engine], workspace: Workspace, rounds: int
-) -> dict[str, float]:
-    """Return the median seconds of each engine; one warming round does not count."""
-    fit = [engine for engine in engines if case.builds or not engine.build_only]
-    seconds: dict[str, list[float]] = {engine.name: [] for engine in fit}
-    for number in range((rounds or case.rounds) + 1):
-        for engine in fit:
-            took = case.once(engine, workspace)
-            if number:
-                seconds[engine.name].append(took)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def print_header(engines: list[Engine]) -> None:

@@ -20,6 +20,8 @@ class Engine:
     cli: tuple[str, ...]
     build: tuple[str, ...]
     build_only: bool = False
+    second_client: bool = False
+    """Another engine of the list has the same storage."""
     env: dict[str, str] = field(default_factory=dict)
 
     def run(self, *words: str, check: bool = True) -> str:
@@ -75,7 +77,13 @@ def find_engines(*, pogu: str, docker: str, buildx: str, podman: str) -> list[En
     legacy = {"DOCKER_BUILDKIT": "0"}
     candidates = [
         Engine(name="pogu", cli=own, build=(*own, "build")),
-        Engine(name="pogu (docker CLI)", cli=same, build=(*same, "build"), env=legacy),
+        Engine(
+            name="pogu (docker CLI)",
+            cli=same,
+            build=(*same, "build"),
+            env=legacy,
+            second_client=True,
+        ),
         Engine(name="docker", cli=peer, build=(*peer, "build"), env=legacy),
     ]
     if buildx:

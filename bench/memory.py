@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
-from bench.cases import fresh
 from bench.engines import Engine
+from bench.measure import Workspace, fresh
 
-__all__ = ["engine_memory"]
+__all__ = ["engine_memory", "pull_memory"]
+
+_GIGABYTE = 1 << 30
+_PARTS = 4
 
 
 def engine_memory(engine: Engine, containers: int = 20) -> str:
@@ -26,6 +30,42 @@ def engine_memory(engine: Engine, containers: int = 20) -> str:
         f"memory: engine at rest {rest / 1024:.0f} MiB (goal ≤ 80), "
         f"each running container {each / 1024:.1f} MiB more with its conmon (goal ≤ 3)"
     )
+
+
+def pull_memory(engine: Engine, workspace: Workspace) -> str:
+    """Return a sentence with the engine's peak while it pulls 1 GiB that nothing compresses."""
+    name = f"{workspace.registry.address}/bench/large:1"
+    context = workspace.path / "large"
+    context.mkdir(exist_ok=True)
+    for number in range(_PARTS):
+        with (context / f"{number}.bin").open("wb") as file:
+            for _ in range(_GIGABYTE // _PARTS >> 20):
+                file.write(os.urandom(1 << 20))
+    copies = "".join(f"COPY {number}.bin /\n" for number in range(_PARTS))
+    (context / "Dockerfile").write_text(f"FROM scratch\n{copies}")
+    engine.run_build("-q", "-t", name, str(context))
+    engine.run("push", "-q", name)
+    engine.run("rmi", "-f", name)
+    engine.run("builder", "prune", "-af")
+    pid = json.loads(engine.run("engine", "status", "--json"))["Pid"]
+    before = resident_kib(pid)
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
+    engine.run("pull", "-q", name)
+    peak = resident_kib(pid, peak=True)
+    engine.run("rmi", "-f", name)
+    for part in context.glob("*.bin"):
+        part.unlink()
+    return (
+        f"memory: pull of 1 GiB in {_PARTS} layers, resident at most {peak / 1024:.0f} MiB,"
+        f" {before / 1024:.0f} before (goal ≤ 150)"
+    )
+
+
+def resident_kib(pid: int, *, peak: bool = False) -> int:
+    """Resident set size, now or its peak."""
+    wanted = "VmHWM:" if peak else "VmRSS:"
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(wanted))
 
 
 def pss_kib(pid: int | str) -> int:
