@@ -124,3 +124,14 @@ def test_a_manifest_is_read_of_an_unknown_registry_only_when_that_is_allowed(wor
     assert "certificate" in world.engine.refused("manifest", "inspect", name)
     said = world.engine.refused("manifest", "inspect", "--insecure", name)
     assert f"no such manifest: {name}" in said
+
+
+def test_a_proxy_that_refuses_is_named_without_its_password(world: World) -> None:
+    before, world.proxy.login = world.proxy.login, "me:another"
+    try:
+        said = world.engine.refused("pull", "good.test/web:1")
+    finally:
+        world.proxy.login = before
+    assert 'Get "https://good.test/v2/web/manifests/1": proxyconnect tcp: 407' in said
+    assert "HTTPS_PROXY" in said
+    assert "proxy-secret" not in said + (world.engine.root / "engine.log").read_text()

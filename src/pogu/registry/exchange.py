@@ -131,7 +131,7 @@ class Exchange:
             raise Again(unreachable(method, url, err), cause=cause_of(err)) from err
         except ValueError as err:
             raise Unavailable(
-                f"{self._domain} named an address that is none: {url[:200]!r}",
+                f"{self._domain} named an address that is none: {url.partition('?')[0][:200]!r}",
                 hint="the registry's own fault",
             ) from err
 

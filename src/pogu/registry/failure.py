@@ -33,6 +33,11 @@ _UNTRUSTED = {
     62: "certificate is not valid for any names that match",
     64: "certificate is not valid for any names that match",
 }
+_OF_PROXIES = ("ClientProxyConnectionError", "ClientHttpProxyError")
+_PROXY_HINT = (
+    "HTTPS_PROXY, HTTP_PROXY and NO_PROXY say which proxy is used, http://USER:PASSWORD@HOST:PORT"
+    " where it wants a login; after a change: pogu engine stop"
+)
 _SPEAKS_HTTP = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
 _WANTS_CERTIFICATE = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA")
 
@@ -67,7 +72,7 @@ def cause_of(err: BaseException) -> Cause:
         return Cause.UNREACHABLE
     if isinstance(root, (ConnectionError, BrokenPipeError)):
         return Cause.BROKEN
-    if type(err).__name__ in ("ConnectionTimeoutError", "ClientProxyConnectionError"):
+    if type(err).__name__ in ("ConnectionTimeoutError", *_OF_PROXIES):
         return Cause.UNREACHABLE
     if isinstance(root, OSError) and not isinstance(root, TimeoutError) and root.errno is not None:
         return Cause.UNREACHABLE
@@ -81,7 +86,10 @@ def unreachable(method: str, url: str, err: BaseException) -> Unavailable:
     """
     parts = urllib.parse.urlsplit(url)
     shown = urllib.parse.urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-    words, hint = _words(_root(err), err, parts)
+    if type(err).__name__ in _OF_PROXIES:
+        words, hint = _of_proxy(err), _PROXY_HINT
+    else:
+        words, hint = _words(_root(err), err, parts)
     return Unavailable(f'{method.capitalize()} "{shown}": {words}', hint=hint)
 
 
@@ -117,8 +125,6 @@ def _words(
         if cause_of(err) is Cause.UNREACHABLE:
             return f"dial tcp {_with_port(parts)}: i/o timeout", _NO_NETWORK
         return "net/http: timeout awaiting response headers", "the registry is silent: try again"
-    if getattr(err, "status", None) == 407:
-        return "Proxy Authentication Required", "put user:password@ into HTTPS_PROXY"
     if isinstance(root, ConnectionError) and root.errno is None:
         return "EOF", "the connection was cut: try again"
     reason = getattr(root, "strerror", None) or str(root) or type(root).__name__
@@ -129,6 +135,15 @@ _NO_NETWORK = (
     "is the name right, and the network up? `pogu image bootstrap debian:bookworm` makes a base"
     " image without a registry"
 )
+
+
+def _of_proxy(err: BaseException) -> str:
+    """A proxy that does not answer, or refuses; its URL (it may hold a password) is left out."""
+    status, host = getattr(err, "status", None), getattr(err, "host", "")
+    if status is not None:
+        return f"proxyconnect tcp: {status} {getattr(err, 'message', '')}".rstrip()
+    proxy = urllib.parse.urlsplit(f"http://{host}:{getattr(err, 'port', '')}")
+    return f"proxyconnect tcp: {_words(_root(err), err, proxy)[0]}"
 
 
 def _with_port(parts: urllib.parse.SplitResult) -> str:

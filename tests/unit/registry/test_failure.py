@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
+import aiohttp
 import pytest
 
 from pogu.errors import EngineError, Forbidden, NotFound, Unauthorized, Unavailable
@@ -86,3 +87,13 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after_s("Fri, 01 Jan 1999 00:00:00 GMT") == 0
     assert retry_after_s("soon") is None
     assert retry_after_s("") is None
+
+
+async def test_a_proxy_that_is_not_there_is_said_so() -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientProxyConnectionError) as refused_there:
+            await session.get("https://reg.example/v2/", proxy="http://me:secret@127.0.0.1:1")
+    said = unreachable("GET", URL, refused_there.value)
+    assert "proxyconnect tcp: dial tcp 127.0.0.1:1: connect: connection refused" in said.message
+    assert "secret" not in said.message
+    assert cause_of(refused_there.value) is Cause.UNREACHABLE
