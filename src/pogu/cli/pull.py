@@ -31,6 +31,8 @@ def pull_image(
     """
     fd = 1 if say is not None else 2
     say = say or context.error
+    if not name:
+        raise CliError("invalid reference format", hint="pogu pull NAME[:TAG|@DIGEST]")
     repository, _, digest = name.partition("@")
     tag = digest
     if not digest:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import ssl
 import urllib.parse
@@ -19,6 +20,7 @@ from pogu.errors import InvalidParameter
 __all__ = ["Endpoint", "Trust", "is_loopback"]
 
 _HUB = "registry-1.docker.io"
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(?::([0-9]{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +65,9 @@ class Trust:
 
         http only for loopback and for what `registry.insecure` names. What is written goes to the
         registry itself: `mirrors=False`. Raises: InvalidParameter when a certificate cannot be
-        read.
+        read, and for what is no address.
         """
+        _check(domain)
         found = []
         for entry in self._config.registry_mirrors if mirrors else ():
             name, _, mirror = entry.partition("=")
@@ -125,6 +128,14 @@ class Trust:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+def _check(domain: str) -> None:
+    match = _ADDRESS.fullmatch(domain)
+    if match is None or int(match[2] or 0) > 65535:
+        raise InvalidParameter(
+            f"invalid registry address: {domain!r}", hint="HOST or HOST:PORT, without a path"
+        )
 
 
 def _addresses_of(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:

@@ -7,6 +7,7 @@ import ssl
 import pytest
 
 from pogu.config import Config
+from pogu.errors import InvalidParameter
 from pogu.registry.endpoint import Trust
 
 
@@ -44,3 +45,9 @@ def test_only_what_is_insecure_is_not_verified() -> None:
     trust = Trust(Config(registry_certs=(), registry_insecure=("lax.example",)))
     assert trust.context("reg.example").verify_mode is ssl.CERT_REQUIRED
     assert trust.context("lax.example").verify_mode is ssl.CERT_NONE
+
+
+@pytest.mark.parametrize("domain", ["reg:port", "reg:99999", "ex ample", "ht!tp:", "", "-x", "a/b"])
+def test_what_is_no_address_is_refused(domain: str) -> None:
+    with pytest.raises(InvalidParameter, match="invalid registry address"):
+        urls(domain)
