@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if lock is None:
             print(f"an engine runs already at {config.paths.socket}", file=sys.stderr)
             return 3
+        os.chdir(config.paths.run_root)  # not where it was called: that may be unmounted
         root_lock = _lock_root(config)
         listener = _listen(config)
     except EngineError as err:

@@ -107,3 +107,13 @@ def test_without_systemd_the_command_says_what_to_do(engine: EngineProcess) -> N
     shown = engine.ok("system", "install-service", "--print")
     assert f"ListenStream={engine.socket}" in shown
     assert f"--run-root {engine.run_root}" in shown
+
+
+def test_the_engine_does_not_stay_where_it_was_called(engine: EngineProcess) -> None:
+    engine.ok("ps")
+    assert os.readlink(f"/proc/{engine.pid}/cwd") == str(engine.run_root)
+    hungry = "x=y; while :; do x=$x$x; done"
+    done = engine.call("run", "--name", "eats", "-m", "8m", "busybox", "sh", "-c", hungry)
+    assert done.returncode == 137
+    assert engine.ok("inspect", "-f", "{{.State.OOMKilled}}", "eats") == "true"
+    assert not Path("oom").exists()
