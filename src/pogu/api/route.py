@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from pogu.api.call import Call
 from pogu.api.http_server import StreamResponse
+from pogu.errors import EngineError
 
 __all__ = ["Handler", "Route", "finish"]
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[Call], Awaitable[StreamResponse]]
 T = TypeVar("T")
@@ -35,4 +39,17 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.ensure_future(work)
     _UNFINISHED.add(task)
     task.add_done_callback(_UNFINISHED.discard)
-    return await asyncio.shield(task)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_log_failure)
+        raise
+
+
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    """Nobody is there any more to be told."""
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, EngineError):
+        log.info("failed after its client had left error=%s", error)
+    elif error is not None:
+        log.error("failed after its client had left", exc_info=error)

@@ -25,9 +25,13 @@ _BLOCK = 1 << 20
 def open_file(path: str) -> int:
     """Raises: CliError."""
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as err:
         raise CliError(f"open {path}: {(err.strerror or '').lower()}") from err
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise CliError(f"open {path}: is a directory", hint="an archive is a file: tar -c it first")
+    return fd
 
 
 def send_file(context: Context, path: str, parameters: dict[str, object], fd: int) -> Reply:

@@ -71,6 +71,7 @@ def _save_to(context: Context, request: dict[str, object], path: str) -> None:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         _write(context, request, fd)
+        os.fsync(fd)
         os.rename(temporary, path)
     except BaseException:
         os.unlink(temporary)

@@ -34,6 +34,7 @@ _CHUNK = 1 << 20
 _HEAD = 512
 _DOCUMENT_BYTES = 8 << 20
 _DOCUMENTS_BYTES = 128 << 20
+_ENTRIES = 200_000
 _LINKS = 40
 _OF_A_ROOT = frozenset({"bin", "etc", "usr", "lib", "root", "var"})
 
@@ -179,6 +180,8 @@ class _Reading:
         path = clean(entry.name)
         contents = self._contents
         contents.entries += 1
+        if contents.entries > _ENTRIES:
+            raise InvalidParameter(f"invalid archive: more than {_ENTRIES} entries")
         if entry.kind == tarfile.SYMTYPE:
             contents.links[path] = clean(posixpath.join(posixpath.dirname(path), entry.link))
         elif entry.kind == tarfile.LNKTYPE:

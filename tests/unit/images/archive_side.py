@@ -112,7 +112,12 @@ def docker_archive(
 
 
 def an_oci_layout(
-    images: dict[str, bytes], *, name: str = "", nested: bool = False, compress: bool = True
+    images: dict[str, bytes],
+    *,
+    name: str = "",
+    nested: bool = False,
+    compress: bool = True,
+    layer_digest: str | None = None,
 ) -> bytes:
     """An OCI layout with one image of one layer for each architecture; documents last."""
     blobs: dict[Digest, bytes] = {}
@@ -120,12 +125,14 @@ def an_oci_layout(
     for architecture, layer in images.items():
         packed = gzip.compress(layer, mtime=0) if compress else layer
         config = a_config(layer, architecture=architecture)
-        manifest = {
+        manifest: dict[str, Any] = {
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": _described(config, "application/vnd.oci.image.config.v1+json"),
             "layers": [_described(packed, "application/vnd.oci.image.layer.v1.tar+gzip")],
         }
+        if layer_digest is not None:
+            manifest["layers"][0]["digest"] = layer_digest
         raw = json.dumps(manifest).encode()
         blobs |= {sha256_digest(one): one for one in (packed, config, raw)}
         entry = _described(raw, "application/vnd.oci.image.manifest.v1+json")

@@ -268,6 +268,19 @@ async def test_a_digest_in_a_name_is_no_proof(side: Side) -> None:
         await side.load(docker_archive(a_config(B), {lying: B}, "web:v1"))
 
 
+@pytest.mark.parametrize("digest", ["sha256:../../x", "sha512:" + "a" * 128, "", "/etc/passwd"])
+async def test_a_digest_that_is_none_is_refused(side: Side, digest: str) -> None:
+    data = an_oci_layout({"amd64": A}, name="web:v1", layer_digest=digest)
+    with pytest.raises(InvalidParameter, match="invalid digest"):
+        await side.load(data)
+
+
+async def test_too_many_entries_are_refused(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pogu.images.archive_contents._ENTRIES", 10)
+    with pytest.raises(InvalidParameter, match="more than 10 entries"):
+        await side.load(a_tar([a_symlink(f"{n}", "x") for n in range(11)]).read())
+
+
 def test_the_digests_of_names() -> None:
     from pogu.oci.archive import digest_in
 
