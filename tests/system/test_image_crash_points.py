@@ -13,6 +13,7 @@ import os
 import sqlite3
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,6 +217,34 @@ def test_pull(place: Place) -> None:
     place.at_many_steps(
         "pull", name, done=lambda: runs(place, name), undo=lambda: place.engine.ok("rmi", name)
     )
+
+
+def test_pull_killed_in_the_midst_of_a_transfer(place: Place, tmp_path: Path) -> None:
+    """Between the steps: while bytes come in and are unpacked."""
+    name, content = place.registry.name("big:1"), os.urandom(48 << 20)
+    (tmp_path / "two").write_bytes(content)
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY two /\n")
+    place.engine.ok("build", "-q", "-t", name, str(tmp_path))
+    place.engine.ok("push", name)
+    place.engine.ok("rmi", name)
+    place.prune()
+    start = place.settled()
+    began = time.monotonic()
+    place.engine.ok("pull", name)
+    whole_s = time.monotonic() - began
+    for part in (0.2, 0.4, 0.6, 0.8):
+        place.engine.ok("rmi", name)
+        assert place.settled() == start
+        command = place.engine.popen("pull", name)
+        time.sleep(part * whole_s)  # the point in time is what is tested
+        place.engine.kill()
+        command.communicate(timeout=60)
+        place.settled()
+        place.engine.ok("pull", name)
+        said = place.engine.ok("run", "--rm", name, "sha256sum", "/two")
+        assert said.split()[0] == hashlib.sha256(content).hexdigest()
+    place.engine.ok("rmi", name)
+    assert place.settled() == start
 
 
 def test_push(place: Place, tmp_path: Path) -> None:

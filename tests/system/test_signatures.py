@@ -174,6 +174,12 @@ def test_reject_and_accept_go_by_the_longest_prefix(place: Place) -> None:
     assert "is rejected by policy" in place.refused("app:1")
 
 
+def test_a_rejected_name_is_refused_without_asking_its_registry(place: Place) -> None:
+    place.allow(ACCEPT)
+    said = place.engine.refused("pull", "nobody.invalid/app:1")
+    assert "Running image docker://nobody.invalid/app:1 is rejected by policy." in said
+
+
 def test_what_is_signed_is_pulled_by_tag_and_by_digest(place: Place) -> None:
     place.sign("app:1", "good:1")
     place.allow(place.signed())

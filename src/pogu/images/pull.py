@@ -95,6 +95,7 @@ class Puller:
         """
         named = reference.with_default_tag()
         wanted = parse_platform(platform)
+        self._verification.check_name(named)
         async with open_transport(named.domain, self._config, credentials) as transport:
             repository = Repository(transport, named.path)
             try:

@@ -43,6 +43,15 @@ class Verification:
     def _policy(self) -> Policy | None:
         return load_policy(self._file, may_be_missing=self._may_be_missing)
 
+    def check_name(self, pulled: Reference) -> None:
+        """What the name alone decides, before its registry is asked. Raises: as `check_pull`."""
+        policy = self._policy()
+        if policy is None:
+            return
+        rule = policy.for_registry(pulled)
+        for requirement in rule.requirements:
+            self._check(f"docker://{pulled}", requirement, rule)
+
     async def check_pull(
         self, repository: Repository, pulled: Reference, manifests: Sequence[FetchedManifest]
     ) -> None:

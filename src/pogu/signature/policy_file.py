@@ -73,12 +73,15 @@ def parse_policy(file: Path, content: bytes) -> Policy:
         top = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_without_doubles)
         return _policy(top)
     except json.JSONDecodeError as err:
-        problem, hint = f"line {err.lineno}, column {err.colno}: {err.msg}", "the file is JSON"
+        problem, hint = (
+            f"line {err.lineno}, column {err.colno}: {err.msg}",
+            "no image is pulled until it is mended",
+        )
     except UnicodeDecodeError as err:
         line = content.count(b"\n", 0, err.start) + 1
-        problem, hint = f"line {line}: not UTF-8", "save it as UTF-8"
+        problem, hint = f"line {line}: not UTF-8", "no image is pulled until it is mended"
     except RecursionError:
-        problem, hint = "nested too deeply", "the file is JSON"
+        problem, hint = "nested too deeply", "no image is pulled until it is mended"
     except _Invalid as err:
         problem, hint = str(err), err.hint
     raise InvalidParameter(f"invalid policy in {file}: {problem}", hint=hint)
