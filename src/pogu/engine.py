@@ -159,6 +159,7 @@ async def open_engine(config: Config) -> Engine:
         events=events,
         layers=layers,
         images=images,
+        indexes=indexes,
         networks=networks,
         runtime=runtime,
         puller=puller,

@@ -64,7 +64,7 @@ def test_a_pulled_index_is_kept_byte_for_byte_as_long_as_its_image(
 
 
 def test_two_platforms_of_one_name_are_here_at_once(
-    engine: EngineProcess, registry: RegistryProcess
+    engine: EngineProcess, registry: RegistryProcess, tmp_path: Path
 ) -> None:
     name, _ = a_multi_platform_image(engine, registry, "both")
     engine.ok("pull", "--platform", "linux/arm64", name)
@@ -80,6 +80,11 @@ def test_two_platforms_of_one_name_are_here_at_once(
         made_of = engine.ok("inspect", "-f", "{{.Image}}", container)
         assert (made_of == arm) is bool(image)
         engine.ok("rm", container)
+    (tmp_path / "Dockerfile").write_text(f"FROM {name}\nLABEL a=b\n")
+    engine.ok("build", "-q", "--platform", "linux/arm64", "-t", "of-arm", str(tmp_path))
+    assert architecture(engine, "of-arm") == "linux/arm64/v8"
+    assert architecture(engine, name) == "linux/amd64", "nothing was pulled for it"
+    engine.ok("rmi", "of-arm")
     engine.ok("rmi", name, arm)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pogu.build.events import BuildEvent, Pulling
 from pogu.errors import EngineError, NotFound
 from pogu.images.image import Image
-from pogu.images.platform import fits, parse_platform, platform_of
+from pogu.images.indexes import Indexes
+from pogu.images.platform import parse_platform
 from pogu.images.progress import TransferEvent
 from pogu.images.pull import Puller
 from pogu.images.store import ImageStore
@@ -24,6 +25,7 @@ class BaseImages:
     def __init__(
         self,
         images: ImageStore,
+        indexes: Indexes,
         puller: Puller,
         *,
         credentials: Mapping[str, Credentials],
@@ -32,6 +34,7 @@ class BaseImages:
         emit: Callable[[BuildEvent], Awaitable[None]],
     ) -> None:
         self._images = images
+        self._indexes = indexes
         self._puller = puller
         self._credentials = credentials
         self._platform = platform
@@ -47,9 +50,8 @@ class BaseImages:
                 return self._pulled[name]
             missing: NotFound | None = None
             try:
-                image = self._images.resolve(name)
-                missing = self._unlike(image, name)
-                if not self._always and missing is None:
+                image = self._here(name)
+                if not self._always:
                     return image
             except NotFound as err:
                 missing = err
@@ -57,16 +59,11 @@ class BaseImages:
             self._pulled[name] = image
             return image
 
-    def _unlike(self, image: Image, name: str) -> NotFound | None:
-        """What is wrong with an image of another platform than `--platform`'s."""
-        wanted, found = parse_platform(self._platform), platform_of(image.config)
-        if not self._platform or fits(found, wanted):
-            return None
-        return NotFound(
-            f"image with reference {name} was found but its platform"
-            f" ({found}) does not match the specified platform ({wanted})",
-            hint="leave --platform out, or bring the image of that platform",
-        )
+    def _here(self, name: str) -> Image:
+        """What is here under the name, for the platform that is asked for. Raises: NotFound."""
+        if not self._platform:
+            return self._images.resolve(name)
+        return self._indexes.for_platform(name, parse_platform(self._platform))
 
     async def _pull(self, name: str, missing: NotFound | None) -> Image:
         reference = parse_reference(name)
@@ -85,6 +82,6 @@ class BaseImages:
             )
         except EngineError as err:
             if missing is None:
-                return self._images.resolve(name)  # --pull without a registry: what is here
+                return self._here(name)  # --pull without a registry: what is here
             near = missing.hint if (missing.hint or "").startswith("did you mean") else None
             raise NotFound(f"{missing.message}: {err.message}", hint=near or err.hint) from err

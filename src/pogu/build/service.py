@@ -31,6 +31,7 @@ from pogu.dockerfile.instructions import Dockerfile
 from pogu.dockerfile.parser import parse_dockerfile
 from pogu.errors import EngineError, InvalidParameter, NotFound, first_error
 from pogu.events import EventBus
+from pogu.images.indexes import Indexes
 from pogu.images.pull import Puller
 from pogu.images.store import Image, ImageStore
 from pogu.linux.blocking import in_thread
@@ -86,6 +87,7 @@ class Builder:
         events: EventBus,
         layers: LayerStore,
         images: ImageStore,
+        indexes: Indexes,
         networks: Networks,
         runtime: OciRuntime,
         puller: Puller,
@@ -95,6 +97,7 @@ class Builder:
         self._events = events
         self._layers = layers
         self._images = images
+        self._indexes = indexes
         self._runtime = runtime
         self._cache = BuildCache(db)
         self._digests = FileDigests(db)
@@ -176,6 +179,7 @@ class Builder:
         )
         bases = BaseImages(
             self._images,
+            self._indexes,
             self._puller,
             credentials=request.credentials,
             platform=request.platform,

@@ -23,6 +23,7 @@ from pogu.dockerfile.instructions import Add, Arg, Copy, Instruction, Onbuild, R
 from pogu.dockerfile.parser import excerpt, parse_instruction
 from pogu.errors import EngineError, InvalidParameter, NotImplementedByEngine
 from pogu.images.image import short_id
+from pogu.images.platform import platform_of
 from pogu.images.store import Image
 from pogu.linux.blocking import in_thread, in_thread_to_end
 from pogu.linux.openat2 import openat2_in_root
@@ -278,6 +279,7 @@ def _state_of(image: Image) -> StageState:
     config = image.config
     return StageState(
         config=config.config,
+        platform=platform_of(config),
         top_layer=image.top_layer,
         diff_ids=config.rootfs.diff_ids,
         history=config.history,

@@ -14,6 +14,7 @@ from pogu.images.image import host_architecture
 from pogu.model.container import ContainerConfig
 from pogu.oci.digest import ChainId, DiffId, Digest, sha256_digest
 from pogu.oci.image import HistoryEntry, ImageConfig, RootFs, encode_image_config
+from pogu.oci.index import Platform
 
 __all__ = ["PREDEFINED_ARGS", "StageState", "platform_args"]
 
@@ -35,6 +36,10 @@ def platform_args() -> dict[str, str]:
     }
 
 
+def _own_platform() -> Platform:
+    return Platform(os="linux", architecture=host_architecture())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageState:
     """A stage after some of its instructions."""
@@ -47,6 +52,8 @@ class StageState:
     created: str = ""
     args: Mapping[str, str] = field(default_factory=dict)
     """Build args in scope: declared by ARG in this stage, with their values."""
+    platform: Platform = field(default_factory=_own_platform)
+    """The base image's: what is built on it is for the same."""
     cmd_set: bool = False
     """CMD was given in this stage: a later ENTRYPOINT does not take it back."""
 
@@ -65,8 +72,10 @@ class StageState:
 
     def image_config(self) -> ImageConfig:
         return ImageConfig(
-            architecture=host_architecture(),
-            os="linux",
+            architecture=self.platform.architecture,
+            os=self.platform.os,
+            variant=self.platform.variant,
+            os_version=self.platform.os_version,
             created=self.created,
             author=self.author,
             config=self.config,
@@ -79,7 +88,10 @@ class StageState:
 
     def identity(self) -> str:
         """What a following step depends on: the layers and the config, not when they were made."""
-        body = msgspec.json.encode([self.top_layer, self.config, self.author])
+        parts: list[object] = [self.top_layer, self.config, self.author]
+        if self.platform != _own_platform():
+            parts.append(self.platform)
+        body = msgspec.json.encode(parts)
         return sha256_digest(body).removeprefix("sha256:")
 
     def with_config(self, **changes: object) -> StageState:
