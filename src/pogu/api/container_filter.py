@@ -81,6 +81,11 @@ def _by_exit_code(container: Container, value: str) -> bool:
     return ended and container.state.exit_code == int(value)
 
 
+def _by_health(container: Container, value: str) -> bool:
+    health = container.state.health
+    return value == (health.status if health is not None else "none")
+
+
 def _by_network(container: Container, value: str) -> bool:
     endpoint = container.endpoint
     by_id = endpoint is not None and endpoint.network_id.startswith(value)
@@ -116,7 +121,7 @@ _FITS: dict[str, Callable[[Container, str], bool]] = {
     "volume": _by_volume,
     "publish": _by_port("PublicPort"),
     "expose": _by_port("PrivatePort"),
-    "health": lambda container, value: value == "none",
+    "health": _by_health,
     "is-task": lambda container, value: value.lower() in ("false", "0"),
     "isolation": lambda container, value: value == "default",
 }

@@ -10,6 +10,7 @@ import msgspec
 from pogu.api.network_settings import endpoint_settings, listed_ports, network_settings
 from pogu.api.units import NEVER, human_duration, unix
 from pogu.config import Paths
+from pogu.containers.health import HealthStatus
 from pogu.containers.model import Container, ContainerState, Status
 from pogu.model.container import HostConfig
 
@@ -33,7 +34,7 @@ def status_text(state: ContainerState, now: float) -> str:
     ended = human_duration(now - unix(state.finished_at))
     match state.status:
         case Status.RUNNING:
-            return f"Up {up}"
+            return f"Up {up}{_health_words(state)}"
         case Status.PAUSED:
             return f"Up {up} (Paused)"
         case Status.RESTARTING:
@@ -48,6 +49,13 @@ def status_text(state: ContainerState, now: float) -> str:
             if state.finished_at == NEVER:
                 return ""
             return f"Exited ({state.exit_code}) {ended} ago"
+
+
+def _health_words(state: ContainerState) -> str:
+    if state.health is None:
+        return ""
+    starting = state.health.status is HealthStatus.STARTING
+    return f" ({'health: ' if starting else ''}{state.health.status})"
 
 
 def command_line(args: tuple[str, ...]) -> str:
@@ -136,7 +144,7 @@ def inspected(
 
 
 def _state(state: ContainerState) -> dict[str, object]:
-    return {
+    answer: dict[str, object] = {
         "Status": state.status,
         "Running": state.status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING),
         "Paused": state.status is Status.PAUSED,
@@ -149,6 +157,9 @@ def _state(state: ContainerState) -> dict[str, object]:
         "StartedAt": state.started_at,
         "FinishedAt": state.finished_at,
     }
+    if state.health is not None:
+        answer["Health"] = msgspec.to_builtins(state.health)
+    return answer
 
 
 def _mount(mount: dict[str, Any]) -> dict[str, Any]:

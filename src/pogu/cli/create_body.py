@@ -138,6 +138,8 @@ def create_body(values: Values, *, attach: set[str], console: tuple[int, int] = 
     }
     if "entrypoint" in values.given:
         body["Entrypoint"] = [values.text("entrypoint")]
-    if values.flag("no-healthcheck"):
-        body["Healthcheck"] = {"Test": ["NONE"]}
+    if any("health" in name for name in values.given):
+        from pogu.cli.health import health_config
+
+        body["Healthcheck"] = health_config(values)
     return body

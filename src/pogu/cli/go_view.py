@@ -48,6 +48,8 @@ _MAPS = frozenset(
         *("Options", "PortBindings", "Ports", "StorageOpt", "Sysctls", "Tmpfs", "Volumes"),
     )
 )
+_LEFT_OUT = {"State": "Health", "Config": "Healthcheck"}
+"""Pointers that the JSON leaves out when they are nil; a template may ask for them."""
 
 
 def go_view(value: object, *, nulls: bool = False) -> object:
@@ -60,6 +62,10 @@ def go_view(value: object, *, nulls: bool = False) -> object:
     if not isinstance(value, dict):
         return value
     view = {key: go_view(item, nulls=nulls) for key, item in value.items()}
+    for key, field in _LEFT_OUT.items():
+        inner = view.get(key)
+        if isinstance(inner, dict):
+            inner.setdefault(field, None)
     if nulls:
         view |= {key: [] for key in view.keys() & _LISTS if view[key] is None}
         view |= {key: {} for key in view.keys() & _MAPS if view[key] is None}

@@ -6,7 +6,7 @@ import time
 
 from pogu.cli.failure import UsageError
 
-__all__ = ["unix_time"]
+__all__ = ["duration_s", "unix_time"]
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "ns": 1e-9}
 
@@ -17,7 +17,7 @@ def unix_time(text: str, flag: str) -> str:
         return ""
     if all(part.isdecimal() for part in text.split(".", 1)):
         return text
-    ago = _duration_s(text)
+    ago = duration_s(text)
     if ago is not None:
         return f"{time.time() - ago:.9f}"
     from datetime import datetime
@@ -31,7 +31,7 @@ def unix_time(text: str, flag: str) -> str:
         ) from err
 
 
-def _duration_s(text: str) -> float | None:
+def duration_s(text: str) -> float | None:
     """Go's durations: `1h30m`, `1.5s`."""
     total, number, at = 0.0, "", 0
     while at < len(text):

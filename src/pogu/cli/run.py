@@ -44,6 +44,8 @@ def _run(context: Context, values: Values) -> int:
 def _run_it(context: Context, values: Values) -> int:
     attach = _attached_streams(values)
     terminal, stdin = values.flag("tty"), "stdin" in attach
+    if attach and values.flag("wait-healthy"):
+        raise UsageError("--wait-healthy needs -d", hint="it returns when the container is healthy")
     if terminal and stdin and not is_terminal(0):
         raise CliError(
             "the input device is not a TTY",
@@ -54,6 +56,10 @@ def _run_it(context: Context, values: Values) -> int:
     if not attach:
         _start(context, container_id)
         context.out(container_id)
+        if values.flag("wait-healthy"):
+            from pogu.cli.health import wait_healthy
+
+            wait_healthy(context, container_id, timeout_s=values.number("wait-timeout"))
         return 0
     attachment = Attachment(
         context,
@@ -190,6 +196,8 @@ _RUN_FLAGS = [
     Flag("-d, --detach", "bool", "Run in the background and print the container ID"),
     Flag("--detach-keys", "text", "Key sequence that detaches (ctrl-p,ctrl-q)"),
     Flag("--sig-proxy", "bool", "Pass received signals on to the process", True),
+    Flag("--wait-healthy", "bool", "With -d: return when the health check succeeds, or fail"),
+    Flag("--wait-timeout", "int", "Seconds to wait for that (0 = as long as it takes)", 0),
 ]
 
 COMMANDS = {

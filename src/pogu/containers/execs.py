@@ -102,8 +102,9 @@ class Execs:
         self._tell(entry, "exec_start", execution)
         request = execution.request
         try:
+            spec = await in_thread(self.spec, entry, request, console_size)
             process = await self.run(
-                entry, request, stdin=request.attach_stdin, sink=sink, console_size=console_size
+                entry, spec, terminal=request.tty, stdin=request.attach_stdin, sink=sink
             )
         except BaseException as err:
             self._end(entry, execution, start_exit_code(str(err)), failure=err)
@@ -116,19 +117,21 @@ class Execs:
     async def run(
         self,
         entry: Entry,
-        request: ExecRequest,
+        spec: bytes,
         *,
-        stdin: bool,
-        sink: Sink | None,
-        console_size: tuple[int, int] = (0, 0),
+        terminal: bool = False,
+        stdin: bool = False,
+        sink: Sink | None = None,
     ) -> ExecProcess:
-        """Begin a process in a container without a record of it (health probes)."""
-        spec = await in_thread(self._process, entry, request, console_size)
+        """Begin a process without a record of it; `spec` says what it is."""
         process = ExecProcess(self._runtime, entry.id, self._paths.run_containers / entry.id)
-        await process.begin(spec, terminal=request.tty, stdin=stdin, sink=sink)
+        await process.begin(spec, terminal=terminal, stdin=stdin, sink=sink)
         return process
 
-    def _process(self, entry: Entry, request: ExecRequest, console_size: tuple[int, int]) -> bytes:
+    def spec(
+        self, entry: Entry, request: ExecRequest, console_size: tuple[int, int] = (0, 0)
+    ) -> bytes:
+        """The process for the runtime. Reads files. Raises: InvalidParameter (no such user)."""
         directory = self._paths.containers / entry.id
         config_json = (directory / "config.json").read_bytes()
         config, host = entry.record.config, entry.record.host_config

@@ -14,13 +14,14 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
 from pogu.containers.entry import Entry
+from pogu.containers.health import Health, at_end, at_start, check_of
 from pogu.containers.launch import Launcher
 from pogu.containers.model import LEGAL, Status, parse_time_ns
 from pogu.containers.restart import Backoff, wants_restart
@@ -70,6 +71,8 @@ class Lifecycle:
         self._remove_volume = remove_volume
         self._tmp = tmp
         self._clock_ns = clock_ns
+        self.probe: Callable[[Entry], Coroutine[None, None, None]] | None = None
+        """Watches the health of a container beside it, until it is cancelled."""
         self._backoff = Backoff()
         self._background: set[asyncio.Task[None]] = set()
 
@@ -82,6 +85,17 @@ class Lifecycle:
             raise SystemFailure(f"container {entry.id}: {entry.state.status} cannot be {status}")
         entry.state = msgspec.structs.replace(entry.state, **changes)
         self._rows.save_state(entry.id, entry.state)
+
+    def note_health(self, entry: Entry, health: Health) -> None:
+        """Keep the result of a probe; committed only when it changes what is thought of it."""
+        before = entry.state.health
+        if (before and (before.status, before.failing_streak)) == (
+            health.status,
+            health.failing_streak,
+        ):
+            entry.state = msgspec.structs.replace(entry.state, health=health)
+        else:
+            self.change(entry, health=health)
 
     def publish(self, entry: Entry, action: str, **attributes: str) -> None:
         """Publish an event with Docker's attributes: labels, image and name."""
@@ -132,6 +146,7 @@ class Lifecycle:
                 oom_killed=False,
                 stopped_by_user=False,
                 started_at=rfc3339(self._clock_ns()),
+                health=at_start(check_of(entry.record.config.healthcheck), entry.state.health),
             )
             entry.hold_process()
             await self._runtime.start(entry.id)
@@ -170,7 +185,12 @@ class Lifecycle:
         entry.watcher = asyncio.create_task(self._watch(entry), name=f"watch {entry.id[:12]}")
 
     async def _watch(self, entry: Entry) -> None:
-        code = await self._conmon.wait(entry.state.conmon_pid, entry.id)
+        probes = asyncio.create_task(self.probe(entry)) if self.probe is not None else None
+        try:
+            code = await self._conmon.wait(entry.state.conmon_pid, entry.id)
+        finally:
+            if probes is not None:
+                probes.cancel()
         try:
             async with entry.lock:
                 await self._end(entry, code)
@@ -194,6 +214,7 @@ class Lifecycle:
                 error="" if code is not None else "the container's monitor (conmon) died",
                 oom_killed=oom,
                 finished_at=rfc3339(self._clock_ns()),
+                health=at_end(entry.state.health),
             )
             entry.drop_process()
             await self._launcher.release(entry.id)

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
+from pogu.containers.health import Health
 from pogu.model.container import ContainerConfig, HostConfig, NetworkingConfig
 from pogu.network.service import Endpoint
 from pogu.oci.digest import ChainId, Digest
@@ -93,6 +94,8 @@ class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: str = "0001-01-01T00:00:00Z"
     restart_count: int = 0
     stopped_by_user: bool = False
+    health: Health | None = None
+    """None when it has no health check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

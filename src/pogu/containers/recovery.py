@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pogu.config import Paths
 from pogu.containers.entry import Entry
+from pogu.containers.health import at_end
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import Status, parse_time_ns
@@ -152,6 +153,7 @@ class Recovery:
                 conmon_pid=0,
                 exit_code=_LOST_EXIT_CODE if code is None else code,
                 oom_killed=oom,
+                health=at_end(entry.state.health),
                 finished_at=rfc3339(max(ended, parse_time_ns(entry.state.started_at))),
             )
             self._lifecycle.publish(entry, "die", exitCode=str(entry.state.exit_code))

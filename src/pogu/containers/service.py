@@ -26,6 +26,7 @@ from pogu.containers.execs import Execs
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import Container, Status
+from pogu.containers.probes import Probes
 from pogu.containers.processes import process_table
 from pogu.containers.recovery import Recovery
 from pogu.containers.registry import Registry
@@ -124,6 +125,12 @@ class Containers:
             runtime=runtime,
             publish=self._lifecycle.publish,
         )
+        probes = Probes(
+            prober=self.execs,
+            note=self._lifecycle.note_health,
+            publish=self._lifecycle.publish,
+        )
+        self._lifecycle.probe = probes.watch
         self._rotation: asyncio.Task[None] | None = None
         self._kept: set[asyncio.Task[None]] = set()
         for name, record, state in self._rows.load():

@@ -86,6 +86,7 @@ class ExecProcess:
         for outlet in self._outlets:
             outlet.begin(self._take)
         self._run = asyncio.create_task(self._to_the_end(), name=f"exec {self._container_id[:12]}")
+        self._run.add_done_callback(lambda run: run.cancelled() or run.exception())
 
     def _argv(self, *words: str) -> list[str]:
         log, spec = _own_path(self._log), _own_path(self._spec)
@@ -234,11 +235,14 @@ class ExecProcess:
             os.kill(self._parent, signal.SIGWINCH)
 
     def kill(self) -> None:
-        """SIGKILL the process and those of its session. Idempotent."""
+        """SIGKILL the process and those of its group. Idempotent."""
         pid = self.pid
         with contextlib.suppress(ProcessLookupError):
             if pid and self._has_begun():
-                os.killpg(pid, signal.SIGKILL)
+                group = os.getpgid(pid)
+                if group != os.getpgid(self._parent):
+                    os.killpg(group, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
             elif self._parent:
                 os.kill(self._parent, signal.SIGKILL)
 
