@@ -16,7 +16,7 @@ from typing import Protocol
 from pogu.linux.openat2 import openat2_in_root
 from pogu.storage.journal import Content
 
-__all__ = ["TarSink", "write_journaled_tar", "write_layer_tar"]
+__all__ = ["TarSink", "is_opaque", "write_journaled_tar", "write_layer_tar"]
 
 _CHUNK = 1 << 20
 _ZEROS = bytes(512)
@@ -79,7 +79,7 @@ class _LayerWriter:
         where = os.path.join(self._root, relative) if relative else self._root
         with os.scandir(where) as entries:
             children = sorted(entries, key=lambda entry: os.fsencode(entry.name))
-        if relative and _is_opaque(where):
+        if relative and is_opaque(where):
             self._header(f"{relative}/.wh..wh..opq", mode=0, type_flag=b"0")
         above = f"{relative}/" if relative else ""
         return iter([(child, above + child.name) for child in children])
@@ -224,7 +224,8 @@ def _copy(fd: int, out: TarSink, size: int) -> None:
         left -= len(data)
 
 
-def _is_opaque(path: str) -> bool:
+def is_opaque(path: str) -> bool:
+    """True for a directory that hides what lower layers have in it."""
     try:
         return os.getxattr(path, "trusted.overlay.opaque", follow_symlinks=False) == b"y"
     except OSError:
