@@ -33,7 +33,9 @@ from pogu.runtime.oci_runtime import OciRuntime
 from pogu.runtime.probe import choose_runtime
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import LayerStore
+from pogu.upkeep.check import Checker
 from pogu.upkeep.prune import Pruning
+from pogu.upkeep.repair import Repairer
 from pogu.volumes import Volumes
 
 __all__ = ["Engine", "open_engine"]
@@ -66,6 +68,8 @@ class Engine:
     pruning: Pruning
     loader: Loader
     saver: Saver
+    checker: Checker
+    repairer: Repairer
 
     @property
     def busy(self) -> bool:
@@ -173,6 +177,32 @@ async def open_engine(config: Config) -> Engine:
     await in_thread(layers.sweep)
     await in_thread(downloads.sweep)
     downloads.start()
+    remote = Remote(config)
+    checker = Checker(
+        paths=config.paths,
+        db=db,
+        blobs=blobs,
+        layers=layers,
+        images=images,
+        indexes=indexes,
+        provenance=provenance,
+        containers=containers,
+        volumes=volumes,
+        builder=builder,
+    )
+    repairer = Repairer(
+        paths=config.paths,
+        checker=checker,
+        blobs=blobs,
+        layers=layers,
+        images=images,
+        indexes=indexes,
+        provenance=provenance,
+        downloads=downloads,
+        remote=remote,
+        puller=puller,
+        builder=builder,
+    )
     return Engine(
         config=config,
         db=db,
@@ -208,4 +238,6 @@ async def open_engine(config: Config) -> Engine:
             verification=verification,
         ),
         saver=Saver(images=images, layers=layers, blobs=blobs, provenance=provenance),
+        checker=checker,
+        repairer=repairer,
     )

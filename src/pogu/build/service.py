@@ -219,6 +219,11 @@ class Builder:
         """The steps whose results are kept. Slow where there are many."""
         return self._cache.records()
 
+    async def forget_layers(self, layers: set[ChainId]) -> int:
+        """Drop the records whose result is one of these layers; return the bytes freed."""
+        records = await in_thread(self._cache.records)
+        return await self.forget([one.key for one in records if one.top_layer in layers])
+
     async def forget(self, keys: Sequence[str]) -> int:
         """Drop these records of the build cache; return the bytes freed. Idempotent."""
         self._cache.forget(*keys)

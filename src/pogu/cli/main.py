@@ -126,6 +126,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "events": "events",
             "prune": "system_prune",
             "install-service": "service",
+            "check": "system_check",
         },
     ),
     "builder": ("Manage the build cache", {"prune": "builder", "build": "build"}),

@@ -44,13 +44,14 @@ _MIGRATIONS = [
 
 class ImageIndex:
     """Images by ID, by reference and by parent. `size_of` gives the bytes of a chain of layers,
-    or None when a layer is not there: such an image is forgotten, it cannot be run."""
+    or None when a layer is not there: such an image is not shown, it cannot be run."""
 
     def __init__(self, db: Database, size_of: Callable[[ChainId | None], int | None]) -> None:
         self._db = db
         self._size_of = size_of
         self._images: dict[Digest, Image] = {}
         self._names: dict[str, Digest] = {}
+        self._broken: dict[Digest, str] = {}
         self._newest_first: list[Image] | None = None
         db.migrate("images", _MIGRATIONS)
         self._load()
@@ -71,19 +72,26 @@ class ImageIndex:
         try:
             config = decode_image_config(row["config"])
         except msgspec.MsgspecError as err:
-            log.warning("image forgotten, config unreadable image=%s error=%s", row["id"], err)
-            self._forget(row["id"])
+            self._is_broken(row["id"], f"its config cannot be read: {err}")
             return None
         image = self.describe(row["id"], row["config"], config, parent=row["parent"])
         if image is None:
-            log.warning("image forgotten, a layer is lost image=%s", row["id"])
-            self._forget(row["id"])
+            self._is_broken(row["id"], "a layer of it is lost")
             return None
         return replace(image, last_tagged_at=row["last_tagged_at"])
 
-    def _forget(self, image_id: str) -> None:
-        with self._db.transaction() as tx:
-            tx.execute("DELETE FROM images WHERE id = ?", (image_id,))
+    def _is_broken(self, image_id: str, why: str) -> None:
+        """Show it no more, but keep its rows: what it was called tells where to get it again."""
+        log.warning("image is broken image=%s: %s", image_id, why)
+        self._broken[Digest(image_id)] = why
+
+    def broken(self) -> list[tuple[Digest, str, list[Reference]]]:
+        """Images that cannot be used: ID, why, and their names."""
+        return [(one, why, self._names_of(one)) for one, why in self._broken.items()]
+
+    def _names_of(self, image_id: Digest) -> list[Reference]:
+        rows = self._db.query("SELECT reference FROM tags WHERE image_id = ?", (image_id,))
+        return [parse_reference(row["reference"]) for row in rows]
 
     def describe(
         self, image_id: Digest, raw: bytes, config: ImageConfig, *, parent: Digest | None
@@ -109,6 +117,7 @@ class ImageIndex:
         """Return one with a memory of its own on the same rows; for use in a rehearsal."""
         twin = copy(self)
         twin._images, twin._names = dict(self._images), dict(self._names)
+        twin._broken = dict(self._broken)
         return twin
 
     @contextmanager
@@ -163,6 +172,8 @@ class ImageIndex:
 
     def remember(self, image: Image) -> None:
         """Show a new image that `insert_row` wrote. Idempotent."""
+        if self._broken.pop(image.id, None):
+            image = _with_references(image, self._names_of(image.id))
         if image.id not in self._images:
             self._put(image)
 
@@ -190,6 +201,7 @@ class ImageIndex:
         """Remove an image with its names. Idempotent."""
         with self._db.transaction() as tx:
             tx.execute("DELETE FROM images WHERE id = ?", (image_id,))
+        self._broken.pop(image_id, None)
         image = self._images.pop(image_id, None)
         for reference in image.references if image else ():
             self._names.pop(_key(reference), None)

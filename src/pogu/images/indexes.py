@@ -153,6 +153,14 @@ class Indexes:
                 return replace(name, tag=None, digest=entry.digest)
         return None
 
+    def all(self) -> list[Digest]:
+        """Every index that is recorded."""
+        return [Digest(row["digest"]) for row in self._db.query("SELECT digest FROM indexes")]
+
+    def forget(self, digest: Digest) -> None:
+        """Its bytes are lost. Idempotent."""
+        self._execute("DELETE FROM indexes WHERE digest = ?", digest)
+
     # ---- collection ----------------------------------------------------------------------
 
     async def forget_unused(self) -> set[Digest]:

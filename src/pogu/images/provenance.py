@@ -126,6 +126,29 @@ class Provenance:
         rows = self._db.query("SELECT image_id FROM manifests WHERE digest = ?", (manifest,))
         return Digest(rows[0]["image_id"]) if rows else None
 
+    def recorded_layers(self) -> list[LayerBlob]:
+        """Every form of every layer; its blob need not be here."""
+        rows = self._db.query("SELECT * FROM layer_blobs")
+        return [
+            LayerBlob(
+                digest=row["digest"],
+                diff_id=row["diff_id"],
+                media_type=row["media_type"],
+                size_bytes=row["size_bytes"],
+            )
+            for row in rows
+        ]
+
+    def recorded_manifests(self) -> dict[Digest, Digest]:
+        """Image by manifest."""
+        rows = self._db.query("SELECT digest, image_id FROM manifests")
+        return {Digest(row["digest"]): Digest(row["image_id"]) for row in rows}
+
+    def forget_manifest(self, digest: Digest) -> None:
+        """Its bytes are lost. Idempotent."""
+        with self._db.transaction() as tx:
+            tx.execute("DELETE FROM manifests WHERE digest = ?", (digest,))
+
     def forget_blobs(
         self, keep_layers: set[DiffId], keep_images: set[Digest], also: set[Digest]
     ) -> set[Digest]:

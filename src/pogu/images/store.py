@@ -96,6 +96,11 @@ class ImageStore:
         finally:
             self._holds -= 1
 
+    @property
+    def held(self) -> bool:
+        """True while something is being made whose layers are not yet named."""
+        return self._holds > 0
+
     # ---- reading ------------------------------------------------------------------------
 
     def resolve(self, name: str) -> Image:
@@ -119,6 +124,15 @@ class ImageStore:
     def all(self) -> list[Image]:
         """Every image, newest first."""
         return list(self._index.newest_first())
+
+    def broken(self) -> list[tuple[Digest, str, list[Reference]]]:
+        """Images that cannot be used, for want of a layer: ID, why, names. Nothing else shows
+        them; pulling or building them again mends them."""
+        return self._index.broken()
+
+    def forget_broken(self, image_id: Digest) -> None:
+        """Drop the rows of one. Idempotent."""
+        self._index.delete(image_id)
 
     def layers_in_use(self) -> set[ChainId]:
         """Every layer that an image has."""

@@ -82,6 +82,19 @@ class BlobStore:
         """Take over a file of tmp/ whose content the caller has verified. Durable. Slow."""
         self._publish(temporary, digest)
 
+    def is_whole(self, digest: Digest) -> bool:
+        """True when the content is what its digest says, or when it is gone meanwhile. Slow."""
+        hashed = hashlib.sha256()
+        try:
+            with self.path(digest).open("rb") as file:
+                while data := file.read(_CHUNK):
+                    hashed.update(data)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return f"sha256:{hashed.hexdigest()}" == digest
+
     def size_bytes(self, digest: Digest) -> int:
         """0 for one that is not here."""
         try:

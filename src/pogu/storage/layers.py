@@ -25,6 +25,7 @@ from pogu.crash_point import crash_point
 from pogu.db import Database
 from pogu.errors import DataLoss, NotFound
 from pogu.linux.inode_flags import spread_children
+from pogu.linux.rename import exchange
 from pogu.linux.sync import fsync_directory, syncfs
 from pogu.oci.digest import ChainId, DiffId, chain_id
 from pogu.storage.apply import apply_tar, no_space
@@ -105,6 +106,7 @@ class LayerStore:
             layer.chain_id: layer
             for layer in (self._from_row(row) for row in db.query("SELECT * FROM layers"))
         }
+        self._drop_lost()
 
     def _from_row(self, row: sqlite3.Row) -> Layer:
         return Layer(
@@ -267,6 +269,37 @@ class LayerStore:
             return counted.size_bytes
         return layer.tar_bytes
 
+    def replace(self, chain_id: ChainId, unpacked: Unpacked) -> None:
+        """Put a fresh copy of a layer in its place, whole at every moment; no container may run
+        on it. The draft is consumed. Slow.
+        """
+        layer = self.get(chain_id)
+        own, place = unpacked.draft.path, layer.path.parent
+        try:
+            remove_tree(unpacked.draft.work)
+            syncfs(own)
+            with self._lock:
+                if place.exists():
+                    exchange(own, place)
+                else:
+                    own.rename(place)
+            fsync_directory(self._paths.layers)
+        except OSError as err:
+            raise no_space(err) from err
+        finally:
+            self.discard(unpacked.draft)
+
+    def unnamed(self) -> list[str]:
+        """Names in layers/ that no row has, while nothing is being committed."""
+        with self._lock:
+            known = {layer.short_id for layer in self._layers.values()}
+            return [one.name for one in os.scandir(self._paths.layers) if one.name not in known]
+
+    def remove_unnamed(self, name: str) -> None:
+        """Remove one of `unnamed`; one that has got its row meanwhile stays. Slow."""
+        if name in self.unnamed():
+            self._remove_directory(self._paths.layers / name)
+
     def remove(self, chain_id: ChainId) -> None:
         """Remove one layer that no other layer has as its parent. Idempotent. Slow."""
         self.discard(self.detach([chain_id]))
@@ -298,19 +331,22 @@ class LayerStore:
         remove_tree(doomed)
 
     def sweep(self) -> None:
-        """At start: remove what no row names and rows whose directory is gone. Slow."""
+        """At start: remove what no row names. Slow."""
         known = {layer.short_id for layer in self._layers.values()}
         present = {entry.name for entry in os.scandir(self._paths.layers)}
         for name in present - known:
             self._remove_directory(self._paths.layers / name)
-        lost = {layer.chain_id for layer in self._layers.values() if layer.short_id not in present}
-        self._drop_rows(lost)
         for entry in os.scandir(self._paths.tmp):
             if entry.name.startswith(("layer-", "removed-", "blob-")):
                 _remove_leftover(Path(entry.path))
 
-    def _drop_rows(self, lost: set[ChainId]) -> None:
-        """Forget layers that are gone, with all that stand on them."""
+    def _drop_lost(self) -> None:
+        """Forget rows whose directory is gone, with all that stand on them: before images are
+        read, so that those of them are known to be broken."""
+        present = {entry.name for entry in os.scandir(self._paths.layers)}
+        lost = {layer.chain_id for layer in self._layers.values() if layer.short_id not in present}
+        if not lost:
+            return
         doomed = list(self._with_children(lost))
         with self._db.transaction() as tx:
             for layer in reversed(doomed):

@@ -196,13 +196,34 @@ async def test_images_and_names_are_there_after_a_restart(here: Here) -> None:
     assert here.images.resolve("b") == before
 
 
-async def test_an_image_with_a_lost_layer_is_forgotten_at_start(here: Here) -> None:
+async def test_an_image_with_a_lost_layer_is_not_shown_but_remembered(here: Here) -> None:
     image, kept = await here.image("a"), await here.image("b")
     assert image.top_layer
     here.layers.remove(image.top_layer)
     here.open()
     assert here.images.all() == [here.images.resolve("b")]
     assert here.images.get(kept.id)
+    assert here.images.broken() == [(image.id, "a layer of it is lost", list(image.tags))]
+
+
+async def test_an_image_whose_layer_came_back_is_whole_again(here: Here) -> None:
+    image = await here.image("a", "b", text="x")
+    assert image.top_layer
+    here.layers.remove(image.top_layer)
+    here.open()
+    assert (await here.image(text="x")).id == image.id
+    assert here.images.broken() == []
+    assert here.names() == {"a:latest", "b:latest"}
+
+
+async def test_a_broken_image_can_be_forgotten(here: Here) -> None:
+    image = await here.image("a")
+    assert image.top_layer
+    here.layers.remove(image.top_layer)
+    here.open()
+    here.images.forget_broken(image.id)
+    here.open()
+    assert here.images.broken() == []
 
 
 async def test_a_tag_leaves_the_image_it_named(here: Here) -> None:

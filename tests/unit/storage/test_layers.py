@@ -138,13 +138,15 @@ def test_the_sweep_removes_what_no_row_names(store: LayerStore, paths: Paths) ->
     assert os.listdir(paths.tmp) == ["other"]
 
 
-def test_the_sweep_forgets_lost_layers_and_all_above_them(store: LayerStore, paths: Paths) -> None:
+def test_lost_layers_are_forgotten_at_start_with_all_above_them(
+    store: LayerStore, paths: Paths
+) -> None:
     below = store.commit_tar(a_layer_tar(), parent=None)
     middle = store.commit_tar(a_layer_tar("y"), parent=below.chain_id)
     top = store.commit_tar(a_layer_tar("z"), parent=middle.chain_id)
     beside = store.commit_tar(a_layer_tar("beside"), parent=below.chain_id)
     middle.path.parent.rename(paths.root / "lost")
-    store.sweep()
+    store = LayerStore(paths, store._db)
     assert {layer.chain_id for layer in store.all()} == {below.chain_id, beside.chain_id}
     again = LayerStore(paths, Database(paths.database))
     assert not again.has(top.chain_id)
