@@ -177,7 +177,6 @@ async def open_engine(config: Config) -> Engine:
     await in_thread(layers.sweep)
     await in_thread(downloads.sweep)
     downloads.start()
-    remote = Remote(config)
     checker = Checker(
         paths=config.paths,
         db=db,

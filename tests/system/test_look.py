@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -128,3 +129,52 @@ def test_what_df_shows_on_disk_is_what_du_says(clutter: EngineProcess, wire: Wir
     assert {row["Kind"] for row in storage["Rows"]} >= {"Image layers", "Volumes", "Database"}
     assert "Container logs" in clutter.ok("system", "df")
     assert "Total" in clutter.ok("system", "df", "-v")
+
+
+def test_the_tree_of_an_image_names_instructions_shares_and_waste(
+    engine: EngineProcess, tmp_path: Path
+) -> None:
+    lines = ["RUN head -c 70000 /dev/zero > /big", "RUN rm /big && echo small > /small"]
+    build(engine, tmp_path, "wasteful", *lines)
+    first, base, big, small = engine.ok("image", "tree", "wasteful").splitlines()
+    assert first.startswith("wasteful:latest")
+    assert first.endswith("in 3 layers, 70kB of it hidden by layers above")
+    assert "shared with busybox" in base
+    assert "RUN head -c 70000 /dev/zero > /big  (70kB hidden)" in big
+    assert "RUN rm /big && echo small > /small" in small
+    found = json.loads(engine.ok("image", "tree", "--format", "json", "wasteful"))
+    assert [layer["Hidden"] for layer in found[0]["Layers"]] == [0, 70000, 0]
+    assert "= wasteful:latest" in engine.ok("image", "tree").splitlines()[-1]
+    assert "No such image: nope" in engine.refused("image", "tree", "nope")
+    engine.ok("rmi", "wasteful")
+
+
+def test_the_difference_of_two_images_is_files_and_settings(
+    engine: EngineProcess, tmp_path: Path
+) -> None:
+    shared = ["RUN mkdir /d && echo same > /d/same && echo old > /d/file && echo x > /d/gone"]
+    build(engine, tmp_path, "one", *shared, "ENV A=1 B=2", "LABEL tier=web")
+    change = "RUN echo newer > /d/file && chmod 700 /d/same && rm /d/gone && ln -s file /d/link"
+    build(engine, tmp_path, "two", *shared, change, "ENV A=1 B=3", 'CMD ["x"]')
+    assert engine.ok("image", "diff", "one", "two").splitlines() == [
+        "C /d/file  size 4B → 6B",
+        "D /d/gone  2B",
+        "A /d/link → file",
+        "C /d/same  mode 0644 → 0700",
+        'C Cmd  ["sh"] → ["x"]',
+        "C Env B  2 → 3",
+        "D Labels tier  web",
+    ]
+    assert engine.ok("image", "diff", "one", "one") == "No difference"
+    assert engine.call("image", "diff", "--exit-code", "one", "two").returncode == 1
+    assert engine.call("image", "diff", "one", "two").returncode == 0
+    engine.ok("rmi", "one", "two")
+
+
+def test_equal_files_of_different_layers_are_no_difference(
+    engine: EngineProcess, tmp_path: Path
+) -> None:
+    build(engine, tmp_path, "one", "RUN echo same > /file && sleep 1")
+    build(engine, tmp_path, "two", "RUN sleep 1 && echo same > /file")
+    assert engine.ok("image", "diff", "one", "two") == "No difference"
+    engine.ok("rmi", "one", "two")

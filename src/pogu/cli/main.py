@@ -107,6 +107,8 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "pull": "pull",
             "push": "push",
             "tags": "tags",
+            "tree": "image_look",
+            "diff": "image_look",
         },
     ),
     "manifest": (

@@ -85,6 +85,10 @@ class Rehearsal:
         """The layers of the images that are left."""
         return layers_of_images(self._index, self._layers)
 
+    def unneeded_blobs(self) -> set[Digest]:
+        """The blobs that nothing needs as things are."""
+        return self._collect_blobs()
+
     def _collect_blobs(self) -> set[Digest]:
         if self._blobs_without is None:
             return set()

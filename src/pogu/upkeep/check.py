@@ -16,7 +16,7 @@ from pogu.config import Paths
 from pogu.containers.service import Containers
 from pogu.db import Database
 from pogu.images.image import Image, short_id
-from pogu.images.indexes import Indexes, blobs_below
+from pogu.images.indexes import Indexes
 from pogu.images.provenance import Provenance
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
@@ -103,7 +103,9 @@ class Checker:
         for finding in await in_thread(lambda: list(self._directories())):
             yield finding
         if not self._busy():
-            for finding in await in_thread(self._leftovers):
+            with self._images.rehearsal() as rehearsal:
+                unneeded = rehearsal.unneeded_blobs()
+            for finding in self._leftovers(unneeded - {one.id for one in self._images.all()}):
                 yield finding
 
     def _busy(self) -> bool:
@@ -293,15 +295,10 @@ class Checker:
                     mend=f"put {volume.path} back, or `pogu volume rm {volume.name}`",
                 )
 
-    def _leftovers(self) -> list[Finding]:
-        needed = {one.digest for one in self._provenance.recorded_layers()}
-        needed |= set(self._provenance.recorded_manifests())
-        needed |= {image.id for image in self._images.all()}
-        needed |= blobs_below(self._blobs, set(self._indexes.all()))
+    def _leftovers(self, unneeded: set[Digest]) -> list[Finding]:
         found = [
             _leftover(f"blobs/sha256/{digest.removeprefix('sha256:')}", "a blob nothing needs")
-            for digest in self._blobs.all()
-            if digest not in needed
+            for digest in sorted(unneeded)
         ]
         return found + [
             _leftover(f"tmp/{entry.name}", "unfinished work of an engine that was killed")
