@@ -238,3 +238,21 @@ def test_events_of_images_and_volumes_are_told(docker: DockerCli) -> None:
 
 def test_swarm_is_refused_in_dockers_words(docker: DockerCli) -> None:
     assert "This node is not a swarm manager" in docker.refused("service", "ls")
+
+
+def test_inspect_and_history_of_another_platform_are_refused(docker: DockerCli) -> None:
+    for command in (("image", "inspect"), ("history",)):
+        said = docker.refused(*command, "--platform", "linux/s390x", "busybox")
+        assert "does not match the specified platform" in said
+    own = docker.ok("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
+    found = docker.ok("image", "inspect", "--platform", own, "-f", "{{.Id}}", "busybox")
+    assert found == docker.ok("image", "inspect", "-f", "{{.Id}}", "busybox")
+
+
+def test_system_df_shows_the_build_cache(docker: DockerCli) -> None:
+    an_image(docker, "cached", "RUN head -c 5000 /dev/zero > /cached")
+    docker.ok("rmi", "cached")
+    lines = docker.ok("system", "df", "--format", "{{.Type}}|{{.Size}}").splitlines()
+    assert dict(line.split("|") for line in lines)["Build Cache"] == "5kB"
+    assert "Build cache usage: 5kB" in docker.ok("system", "df", "-v")
+    assert "5kB" in docker.ok("builder", "prune", "-f")

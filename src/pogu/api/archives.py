@@ -13,6 +13,7 @@ import msgspec
 from pogu.api.call import Call
 from pogu.api.host_file import client_file, host_file, opened
 from pogu.api.http_server import StreamResponse
+from pogu.api.platform import platform_text
 from pogu.api.reply import HEADERS, json_reply
 from pogu.api.route import Route, finish
 from pogu.api.stream import JsonLines
@@ -44,7 +45,7 @@ async def load(call: Call) -> StreamResponse:
             await lines.send(progress_line(event))
 
     async def work(file: BinaryIO) -> list[Loaded]:
-        return await finish(call.engine.loader.load(file, platform=_platform(call), emit=emit))
+        return await finish(call.engine.loader.load(file, platform=platform_text(call), emit=emit))
 
     try:
         path = host_file(call)
@@ -76,28 +77,6 @@ def _said(loaded: list[Loaded]) -> list[str]:
     return lines
 
 
-class _Platform(msgspec.Struct, frozen=True):
-    os: str = "linux"
-    architecture: str = ""
-    variant: str = ""
-
-
-def _platform(call: Call) -> str:
-    """`linux/arm64`, or the JSON object that clients send from API 1.48 on; one, not several."""
-    texts = [text for text in call.texts("platform") if text]
-    if len(texts) > 1:
-        raise InvalidParameter(
-            "multiple platforms are not supported", hint="an image here is for one platform"
-        )
-    if not texts or not texts[0].startswith("{"):
-        return "".join(texts)
-    try:
-        one = msgspec.json.decode(texts[0], type=_Platform)
-    except msgspec.MsgspecError as err:
-        raise InvalidParameter(f"failed to parse platform: {err}") from err
-    return "/".join(part for part in (one.os, one.architecture, one.variant) if part)
-
-
 # ---- save ------------------------------------------------------------------------------------
 
 
@@ -113,7 +92,7 @@ class _Save(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def get(call: Call) -> StreamResponse:
     """Docker's `save`: one image by its path, several by `names`."""
     names = (call.name,) if "name" in call.path else tuple(call.texts("names"))
-    request = SaveRequest(names=names, platform=_platform(call))
+    request = SaveRequest(names=names, platform=platform_text(call))
     async with call.engine.images.hold():
         return await _send(call, await call.engine.saver.plan(request))
 

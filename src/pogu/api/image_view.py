@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from pogu.api.call import Version
+from pogu.api.reply import API_VERSION
 from pogu.api.units import unix
 from pogu.images.history import HistoryLine
 from pogu.images.image import Image
@@ -15,9 +17,11 @@ from pogu.model.container import ContainerConfig
 __all__ = ["history", "inspected", "summary"]
 
 
-def summary(image: Image, *, containers: int = -1) -> dict[str, object]:
+def summary(
+    image: Image, *, containers: int = -1, version: Version = API_VERSION
+) -> dict[str, object]:
     """Return one entry of `GET /images/json`."""
-    return {
+    answer: dict[str, object] = {
         "Id": image.id,
         "ParentId": image.parent or "",
         "RepoTags": image.familiar_tags,
@@ -28,6 +32,12 @@ def summary(image: Image, *, containers: int = -1) -> dict[str, object]:
         "Labels": image.config.config.labels,
         "Containers": containers,
     }
+    return answer | _virtual_size(image, version)
+
+
+def _virtual_size(image: Image, version: Version) -> dict[str, object]:
+    """What clients before 1.44 read the size from."""
+    return {"VirtualSize": image.size_bytes} if version < (1, 44) else {}
 
 
 def _config(config: ContainerConfig) -> dict[str, Any]:
@@ -43,9 +53,25 @@ def _config(config: ContainerConfig) -> dict[str, Any]:
     return chosen
 
 
-def inspected(image: Image, *, lower: Sequence[object]) -> dict[str, object]:
+class _Rest(msgspec.Struct, frozen=True):
+    """What Docker writes into a config beside what the image-spec knows."""
+
+    comment: str = ""
+    docker_version: str = ""
+
+
+def _rest(image: Image) -> _Rest:
+    try:
+        return msgspec.json.decode(image.raw_config, type=_Rest)
+    except msgspec.MsgspecError:
+        return _Rest()
+
+
+def inspected(
+    image: Image, *, lower: Sequence[object], version: Version = API_VERSION
+) -> dict[str, object]:
     """Return the answer to `GET /images/{name}/json`; `lower` are the layers, top first."""
-    config = image.config
+    config, rest = image.config, _rest(image)
     directories = [str(path) for path in lower]
     data = {"UpperDir": directories[0]} if directories else {}
     if len(directories) > 1:
@@ -55,9 +81,9 @@ def inspected(image: Image, *, lower: Sequence[object]) -> dict[str, object]:
         "RepoTags": image.familiar_tags,
         "RepoDigests": [reference.familiar for reference in image.repo_digests],
         "Parent": image.parent or "",
-        "Comment": config.history[-1].comment if config.history else "",
+        "Comment": rest.comment or (config.history[-1].comment if config.history else ""),
         "Created": config.created,
-        "DockerVersion": "",
+        "DockerVersion": rest.docker_version,
         "Author": config.author,
         "Config": _config(config.config),
         "Architecture": config.architecture,
@@ -69,7 +95,11 @@ def inspected(image: Image, *, lower: Sequence[object]) -> dict[str, object]:
     }
     if config.variant:
         answer["Variant"] = config.variant
-    return answer
+    if config.os_version:
+        answer["OsVersion"] = config.os_version
+    if version < (1, 45):
+        answer |= {"Container": "", "ContainerConfig": None}
+    return answer | _virtual_size(image, version)
 
 
 def history(lines: Sequence[HistoryLine]) -> list[dict[str, object]]:

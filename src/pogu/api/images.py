@@ -10,11 +10,13 @@ from pogu.api.call import Call, parse_time_ns
 from pogu.api.event_view import label_matches
 from pogu.api.http_server import StreamResponse
 from pogu.api.import_image import import_image
+from pogu.api.platform import platform_text
 from pogu.api.reply import empty, json_reply
 from pogu.api.route import Route, finish
 from pogu.api.transfer import pull
 from pogu.api.units import unix_ns
 from pogu.images.image import Image, Removed
+from pogu.images.platform import parse_platform
 from pogu.oci.reference import Reference, parse_reference
 
 __all__ = ["ROUTES", "image_fits", "removed_lines"]
@@ -38,7 +40,9 @@ async def list_images(call: Call) -> StreamResponse:
         if dangling and store.is_dangling(image) != (dangling[0].lower() in ("1", "true")):
             continue
         if image_fits(call, image, filters):
-            answer.append(image_view.summary(image, containers=used.count(image.id)))
+            answer.append(
+                image_view.summary(image, containers=used.count(image.id), version=call.version)
+            )
     return json_reply(answer)
 
 
@@ -73,14 +77,28 @@ def _names_match(tags: Iterable[Reference], patterns: list[str]) -> bool:
     return False
 
 
+def _resolved(call: Call) -> Image:
+    """The image that is named; with `platform` (JSON, as docker's CLI sends it, or os/arch) that
+    of its index that fits. Raises: NotFound.
+    """
+    wanted = platform_text(call)
+    if not wanted:
+        return call.engine.images.resolve(call.name)
+    return call.engine.indexes.for_platform(call.name, parse_platform(wanted))
+
+
 async def inspect(call: Call) -> StreamResponse:
-    image = call.engine.images.resolve(call.name)
+    if call.flag("manifests") and call.text("platform"):
+        raise InvalidParameter(
+            "conflicting options: manifests and platform options cannot both be set"
+        )
+    image = _resolved(call)
     lower = call.engine.layers.lower_directories(image.top_layer)
-    return json_reply(image_view.inspected(image, lower=lower))
+    return json_reply(image_view.inspected(image, lower=lower, version=call.version))
 
 
 async def history(call: Call) -> StreamResponse:
-    image = call.engine.images.resolve(call.name)
+    image = _resolved(call)
     return json_reply(image_view.history(call.engine.images.history(image)))
 
 

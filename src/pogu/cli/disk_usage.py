@@ -8,7 +8,8 @@ from pogu.cli.flags import Values
 from pogu.cli.go_view import template_function
 from pogu.cli.images import HEADERS as IMAGE_HEADERS
 from pogu.cli.images import image_rows
-from pogu.cli.listing import print_rows
+from pogu.cli.listing import ago, print_rows
+from pogu.cli.moment import unix_time
 from pogu.cli.ps import HEADERS as CONTAINER_HEADERS
 from pogu.cli.ps import container_row
 from pogu.cli.table import human_size, print_table
@@ -146,8 +147,24 @@ def _print_verbose(context: Context, found: Json, template: str) -> None:
     context.out(_section("Images", images, _IMAGE_COLUMNS, IMAGE_HEADERS))
     context.out(_section("Containers", containers, _CONTAINER_COLUMNS, CONTAINER_HEADERS))
     context.out(_section("Local Volumes", volumes, ("Name", "Links", "Size"), VOLUME_HEADERS))
-    cache = human_size(_total(found.get("BuildCache") or (), "Size"), digits=4)
-    context.out(f"Build cache usage: {cache}\n\n" + print_table(_CACHE_HEADERS, []).rstrip("\n"))
+    caches = found.get("BuildCache") or ()
+    own = [one for one in caches if not one["Shared"]]
+    rows = print_table(_CACHE_HEADERS, [_cache_cells(one) for one in caches])
+    size = human_size(_total(own, "Size"), digits=4)
+    context.out(f"Build cache usage: {size}\n\n" + rows.rstrip("\n"))
+
+
+def _cache_cells(entry: Json) -> list[str]:
+    created, used = (ago(float(unix_time(entry[key], key))) for key in ("CreatedAt", "LastUsedAt"))
+    return [
+        entry["ID"][:12],
+        entry["Type"],
+        human_size(entry["Size"], digits=4),
+        created,
+        used,
+        str(entry["UsageCount"]),
+        "true" if entry["Shared"] else "false",
+    ]
 
 
 def _verbose_rows(found: Json, *, full: bool) -> tuple[list[Json], list[Json], list[Json]]:

@@ -180,7 +180,8 @@ def _tag(context: Context, values: Values) -> int:
 
 
 def _history(context: Context, values: Values) -> int:
-    found = context.get(f"/images/{quote(values.args[0])}/history")
+    parameters: dict[str, object] = {"platform": values.text("platform") or None}
+    found = context.get(f"/images/{quote(values.args[0])}/history", parameters)
     assert isinstance(found, list)
     full, human = values.flag("no-trunc"), values.flag("human")
     template = values.text("format")
@@ -272,6 +273,7 @@ COMMANDS = {
         [
             FORMAT,
             Flag("-H, --human", "bool", "Sizes and dates for people", True),
+            Flag("--platform", "text", "Of the image for this platform"),
             Flag("--no-trunc", "bool", "Cut nothing short"),
             Flag("-q, --quiet", "bool", "Print IDs only"),
         ],

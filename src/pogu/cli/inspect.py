@@ -79,12 +79,16 @@ def encode_unescaped(value: object) -> str:
     return indented(value)
 
 
-def _finder(context: Context, kind: str, *, size: bool) -> Callable[[str], object]:
+def _finder(
+    context: Context, kind: str, *, size: bool, platform: str = ""
+) -> Callable[[str], object]:
     """Return what finds an object of one kind, or of the first kind that has the name."""
 
     def find(name: str) -> object:
         for one in [kind] if kind else _PATHS:
             parameters: dict[str, object] = {"size": True} if size and one == "container" else {}
+            if platform and one == "image":
+                parameters["platform"] = platform
             try:
                 value = context.get(_PATHS[one].replace("{}", quote(name)), parameters)
             except ApiError as err:
@@ -117,7 +121,8 @@ def of_kind(kind: str) -> Callable[[Context, Values], int]:
 
     def run(context: Context, values: Values) -> int:
         size = kind == "container" and values.flag("size")
-        find = _finder(context, kind, size=size)
+        platform = values.text("platform") if kind == "image" else ""
+        find = _finder(context, kind, size=size, platform=platform)
         return inspect_objects(context, values.args, values.text("format"), find)
 
     return run
@@ -147,7 +152,7 @@ COMMANDS = {
         "[OPTIONS] IMAGE [IMAGE...]",
         "Display detailed information on one or more images",
         of_kind("image"),
-        [FORMAT],
+        [FORMAT, Flag("--platform", "text", "Of the image for this platform")],
         least=1,
     ),
 }

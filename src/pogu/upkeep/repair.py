@@ -191,6 +191,8 @@ class Repairer:
             if any(one.chain_id == chain_id for one in self._layers.chain(layer.chain_id))
         }
         await self._builder.forget_layers(above)
+        if self._layers.has(chain_id):
+            raise NotMended("a pull or build goes on, which may need it: repair again afterwards")
         if not removed:
             return "removed from the build cache"
         return f"removed {', '.join(removed)}: nothing has the layer again; build or pull it"
