@@ -209,3 +209,30 @@ def test_what_is_left_over_is_harmless_and_goes(
 def test_the_findings_are_json_for_programs(engine: EngineProcess) -> None:
     said = engine.ok("system", "check", "--quick", "--json")
     assert said == '{"summary":{"Findings":0,"Wrong":0,"Mended":0}}'
+
+
+def test_a_repair_that_is_killed_at_any_step_is_done_by_the_next(
+    registry: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = tmp_path / "crash"
+    monkeypatch.setenv("POGU_CRASH_FILE", str(crash))
+    name = registry.name("killed:1")
+    with an_engine(tmp_path) as engine:
+        build(engine, tmp_path, name)
+        engine.ok("push", name)
+        engine.ok("rmi", name)
+        engine.ok("builder", "prune", "-af")
+        engine.ok("pull", "-q", name)
+        for step in range(1, 100):
+            for path in (layer_file(engine, name), *blobs(engine)):
+                flip(path)
+            crash.write_text(str(step))
+            engine.call("system", "check", "--repair")
+            if crash.exists():  # the repair has fewer steps
+                crash.unlink()
+                break
+            engine.ok("system", "check", "--repair")
+            assert engine.ok("system", "check") == "All is whole", step
+            assert engine.ok("run", "--rm", name, "cat", "/data.txt") == "precious"
+        assert step > 5
+        assert engine.ok("system", "check") == "All is whole"

@@ -15,6 +15,7 @@ from pogu.api.reply import empty, json_reply
 from pogu.api.route import Route, finish
 from pogu.api.transfer import pull
 from pogu.api.units import unix_ns
+from pogu.errors import InvalidParameter
 from pogu.images.image import Image, Removed
 from pogu.images.platform import parse_platform
 from pogu.oci.reference import Reference, parse_reference
