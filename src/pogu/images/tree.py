@@ -41,7 +41,8 @@ def names_of(image: Image) -> list[str]:
 
 def instructions(image: Image) -> list[str]:
     """What made each of its layers, bottom first."""
-    made = [entry.created_by for entry in image.config.history if not entry.empty_layer]
+    entries = [entry for entry in image.config.history if not entry.empty_layer]
+    made = [entry.created_by or entry.comment for entry in entries]
     missing = len(image.config.rootfs.diff_ids) - len(made)
     return made[:missing] if missing < 0 else [*made, *[""] * missing]
 
