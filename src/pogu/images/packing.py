@@ -1,8 +1,8 @@
 """Service: layers as compressed blobs, made when a layer leaves the machine for the first time.
 
 The same layer in the same compression always gives the same bytes (gzip without time and name,
-zstd in one thread), so its digest stays. What came from a registry is never packed anew, unless a
-compression is asked for that it does not have.
+zstd in one thread; blocks of one size), so its digest stays. What came from a registry is never
+packed anew, unless a compression is asked for that it does not have.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import hashlib
 import os
 import tempfile
 import zlib
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +34,9 @@ _ISAL_LEVELS = 3
 _ZSTD_LEVEL = 3
 _LEVELS = {"gzip": 9, "zstd": 22}
 _BLOCK = 1 << 20
+_COMPRESSED_AT_ONCE = 2
+_DEFLATE_END = b"\x03\x00"
+"""An empty last block (RFC 1951, 3.2.6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,45 +80,68 @@ def parse_compression(kind: str, level: str) -> Compression:
 
 
 class _Codec(Protocol):
-    def compress(self, data: bytes) -> bytes: ...
+    """`head`, one `compress` for each block, `finish`, joined, are the blob."""
+
+    head: bytes
+    workers: int
+    """Blocks that may be compressed at once; with one they come in order."""
+
+    def note(self, block: bytes) -> None:
+        """Take in each block in order, quickly."""
+
+    def compress(self, block: bytes) -> bytes: ...
 
     def finish(self) -> bytes: ...
 
 
 class _Gzip:
-    """RFC 1952 without time and name; up to level 3 by isal, which is several times faster."""
+    """RFC 1952 without time and name; up to level 3 by isal, which is several times faster.
+
+    Each block is compressed for itself and ends on a byte (Z_SYNC_FLUSH), so that several are at
+    once and the bytes depend on nothing but the content.
+    """
+
+    head = _GZIP_HEADER
+    workers = _COMPRESSED_AT_ONCE
 
     def __init__(self, level: int) -> None:
         from isal import isal_zlib
 
+        self._level = level
         self._crc32 = isal_zlib.crc32
-        library: Any = isal_zlib if level <= _ISAL_LEVELS else zlib
-        self._compressor = library.compressobj(level, zlib.DEFLATED, -15)
-        self._head = _GZIP_HEADER
+        self._library: Any = isal_zlib if level <= _ISAL_LEVELS else zlib
         self._crc = 0
         self._size = 0
 
-    def compress(self, data: bytes) -> bytes:
-        self._crc = self._crc32(data, self._crc)
-        self._size += len(data)
-        head, self._head = self._head, b""
-        return head + bytes(self._compressor.compress(data))
+    def note(self, block: bytes) -> None:
+        self._crc = self._crc32(block, self._crc)
+        self._size += len(block)
+
+    def compress(self, block: bytes) -> bytes:
+        compressor = self._library.compressobj(self._level, zlib.DEFLATED, -15)
+        return bytes(compressor.compress(block)) + bytes(compressor.flush(zlib.Z_SYNC_FLUSH))
 
     def finish(self) -> bytes:
         tail = self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little")
-        return self._head + bytes(self._compressor.flush()) + tail
+        return _DEFLATE_END + tail
 
 
 class _Zstd:
     """RFC 8878, one frame, one thread: more threads would give other bytes."""
+
+    head = b""
+    workers = 1
 
     def __init__(self, level: int) -> None:
         import zstandard
 
         self._compressor = zstandard.ZstdCompressor(level=level).compressobj()
 
-    def compress(self, data: bytes) -> bytes:
-        return self._compressor.compress(data)
+    def note(self, block: bytes) -> None:
+        return
+
+    def compress(self, block: bytes) -> bytes:
+        return self._compressor.compress(block)
 
     def finish(self) -> bytes:
         return self._compressor.flush()
@@ -126,15 +154,17 @@ def _codec(compression: Compression) -> _Codec:
 
 
 class _BlobFile:
-    """A tar sink that compresses and hashes what comes out."""
+    """A tar sink that compresses in threads, and hashes what comes out."""
 
     def __init__(self, fd: int, codec: _Codec) -> None:
         self._file = os.fdopen(fd, "wb")
         self._codec = codec
+        self._threads = ThreadPoolExecutor(codec.workers, thread_name_prefix="pogu-pack")
+        self._under_way: deque[Future[bytes]] = deque()
         self._hash = hashlib.sha256()
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
+        self._waiting = bytearray()
         self.written = 0
+        self._put(codec.head)
 
     def _put(self, data: bytes) -> None:
         self._hash.update(data)
@@ -142,24 +172,29 @@ class _BlobFile:
         self.written += len(data)
 
     def write(self, data: bytes) -> None:
-        self._waiting.append(data)
-        self._waiting_bytes += len(data)
-        if self._waiting_bytes >= _BLOCK:
-            self._drain()
+        self._waiting += data
+        while len(self._waiting) >= _BLOCK:
+            self._begin(bytes(self._waiting[:_BLOCK]))
+            del self._waiting[:_BLOCK]
 
-    def _drain(self) -> None:
-        data = b"".join(self._waiting)
-        self._waiting, self._waiting_bytes = [], 0
-        self._put(self._codec.compress(data))
+    def _begin(self, block: bytes) -> None:
+        self._codec.note(block)
+        self._under_way.append(self._threads.submit(self._codec.compress, block))
+        if len(self._under_way) > 2 * self._codec.workers:
+            self._put(self._under_way.popleft().result())
 
     def finish(self) -> Digest:
         """Write the end and return the digest."""
-        self._drain()
+        self._begin(bytes(self._waiting))
+        while self._under_way:
+            self._put(self._under_way.popleft().result())
         self._put(self._codec.finish())
-        self._file.close()
+        self.close()
         return Digest(f"sha256:{self._hash.hexdigest()}")
 
     def close(self) -> None:
+        """Idempotent."""
+        self._threads.shutdown(cancel_futures=True)
         self._file.close()
 
 

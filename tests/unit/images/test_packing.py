@@ -20,10 +20,10 @@ from pogu.oci.image import MediaType
 TEXT = b"".join(b"line %d of a layer\n" % number for number in range(200_000))
 
 
-def packed(path: Path, compression: Compression) -> bytes:
+def packed(path: Path, compression: Compression, step: int = 70_000) -> bytes:
     sink = _BlobFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), _codec(compression))
-    for start in range(0, len(TEXT), 70_000):
-        sink.write(TEXT[start : start + 70_000])
+    for start in range(0, len(TEXT), step):
+        sink.write(TEXT[start : start + step])
     digest = sink.finish()
     raw = path.read_bytes()
     assert digest == f"sha256:{hashlib.sha256(raw).hexdigest()}"
@@ -51,6 +51,18 @@ def test_a_compression_gives_the_same_bytes_each_time_and_the_text_back(
         assert zstandard.ZstdDecompressor().decompressobj().decompress(raw) == TEXT
     else:
         assert zlib.decompress(raw, wbits=31) == TEXT
+
+
+def test_the_bytes_do_not_depend_on_how_the_tar_was_written(tmp_path: Path) -> None:
+    raw = packed(tmp_path / "one", Compression())
+    assert raw == packed(tmp_path / "two", Compression(), step=len(TEXT))
+    assert raw == packed(tmp_path / "three", Compression(), step=4_099)
+
+
+def test_nothing_is_packed_as_an_empty_stream(tmp_path: Path) -> None:
+    sink = _BlobFile(os.open(tmp_path / "f", os.O_WRONLY | os.O_CREAT), _codec(Compression()))
+    sink.finish()
+    assert zlib.decompress((tmp_path / "f").read_bytes(), wbits=31) == b""
 
 
 def test_a_higher_level_is_smaller(tmp_path: Path) -> None:
