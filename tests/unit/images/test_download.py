@@ -14,6 +14,7 @@ from tests.fakes.cutting_registry import Answer, CuttingRegistry, a_cutting_regi
 
 from pogu.config import Paths
 from pogu.errors import DataLoss, Unavailable
+from pogu.images import download
 from pogu.images.download import Downloads
 from pogu.oci.digest import Digest
 from pogu.registry.client import Repository
@@ -174,3 +175,11 @@ def test_old_parts_are_swept_and_those_in_use_stay(tmp_path: Path) -> None:
     assert not downloads.part(old).exists()
     assert downloads.part(busy).exists()
     assert downloads.part(young).exists()
+
+
+def test_a_connection_that_only_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_WATCHED_S", 0.0)
+    dripping, flowing = download._Slowness(), download._Slowness()
+    flowing.check(1 << 20)
+    with pytest.raises(TimeoutError, match="only 1 bytes"):
+        dripping.check(1)
