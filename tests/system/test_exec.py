@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -191,3 +192,18 @@ def test_exec_ids_are_those_that_have_not_ended(engine: EngineProcess) -> None:
         process.stdout.readline()
         now = engine.ok("inspect", "-f", "{{len .ExecIDs}}", "box")
         assert int(now) == int(before) + 1
+
+
+@pytest.mark.skipif(shutil.which("runc", path="/usr/sbin:/usr/bin") is None, reason="needs runc")
+def test_runc_does_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POGU_RUNTIME", "runc")
+    with an_engine(tmp_path) as engine:
+        engine.ok("run", "-d", "--name", "box", "busybox", "sleep", "1000")
+        done = engine.call("exec", "box", "sh", "-c", "echo out; echo err >&2; exit 3")
+        assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 3)
+        assert engine.call("exec", "box", "nosuch").returncode == 127
+        assert engine.call("exec", "-t", "box", "sh", "-c", "tty; exit 4").returncode == 4
+        data = os.urandom(1 << 20)
+        words = [*engine.argv, "exec", "-i", "box", "cat"]
+        copied = subprocess.run(words, input=data, capture_output=True, check=True, timeout=60)
+        assert copied.stdout == data

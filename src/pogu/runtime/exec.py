@@ -187,11 +187,11 @@ class ExecProcess:
         """The process as the host sees it; 0 before it is made and when it has ended."""
         if not self._parent:
             return 0
-        try:
-            listed = Path(f"/proc/{self._parent}/task/{self._parent}/children").read_text()
-        except OSError:
-            return 0
-        return int(listed.split()[0]) if listed.strip() else 0
+        listed: list[str] = []
+        with contextlib.suppress(OSError):
+            for path in Path(f"/proc/{self._parent}/task").glob("*/children"):
+                listed += path.read_text().split()  # runc makes it in one of its threads
+        return int(listed[0]) if listed else 0
 
     async def started(self) -> None:
         """Return when the process runs, or ran. Raises: EngineError when it could not start."""

@@ -29,6 +29,7 @@ def runtime_failure(runtime: str, said: str) -> SystemFailure:
 def exec_failure(said: str) -> EngineError:
     """As `runtime_failure`, for an exec; what the caller asked wrongly is InvalidParameter."""
     message, hint = _in_words(said)
+    message = message.removeprefix("exec failed: ")
     if not message.startswith("unable to start"):
         message = f"unable to start container process: {message}"
     asked_wrongly = ("not found in $PATH", "no such file", "permission denied", "a directory")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pogu.runtime.failure import runtime_failure
+from pogu.runtime.failure import exec_failure, runtime_failure
 
 PREFIX = "failed to create task for container: OCI runtime create failed: "
 
@@ -60,3 +60,20 @@ def test_silence_is_called_so(said: str) -> None:
 
 def test_json_that_is_no_record_is_taken_as_text() -> None:
     assert "[1, 2]" in runtime_failure("crun", "[1, 2]").message
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("executable file `x` not found in $PATH: No such file or directory",
+         'exec: "x": executable file not found in $PATH'),
+        ('exec failed: unable to start container process: exec: "/x": permission denied',
+         'exec: "/x": permission denied'),
+        ("chdir `/x`: No such file or directory",
+         'chdir to cwd ("/x") set in config.json failed: no such file or directory'),
+    ],
+)  # fmt: skip
+def test_an_exec_that_fails_has_dockers_words_once(said: str, words: str) -> None:
+    error = exec_failure(logged(said))
+    prefix = "OCI runtime exec failed: exec failed: unable to start container process: "
+    assert error.message == f"{prefix}{words}: unknown"
