@@ -43,12 +43,9 @@ ROUTES = [
         for noun in ("swarm", "nodes", "services", "tasks", "configs", "secrets")
         for path in (f"/{noun}", f"/{noun}/{{rest}}")
     ),
-    Route("GET", "/containers/{name}/changes", _not_yet("diff")),
-    Route("GET", "/containers/{name}/export", _not_yet("export")),
     Route("GET", "/containers/{name}/attach/ws", _not_yet("attach by websocket")),
     Route("HEAD|GET|PUT", "/containers/{name}/archive", _not_yet("cp")),
     Route(_ANY, "/containers/{name}/checkpoints", _not_yet("checkpoint")),
-    Route("POST", "/commit", _not_yet("commit")),
     Route("POST", "/networks/create", _not_yet("network create")),
     Route("POST", "/networks/{name}/connect", _not_yet("network connect")),
     Route("POST", "/networks/{name}/disconnect", _not_yet("network disconnect")),

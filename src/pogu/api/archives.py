@@ -14,9 +14,10 @@ from pogu.api.call import Call
 from pogu.api.host_file import client_file, host_file, opened
 from pogu.api.http_server import StreamResponse
 from pogu.api.platform import platform_text
-from pogu.api.reply import HEADERS, json_reply
+from pogu.api.reply import json_reply
 from pogu.api.route import Route, finish
 from pogu.api.stream import JsonLines
+from pogu.api.tar_reply import Gone, send_tar
 from pogu.api.transfer import progress_line
 from pogu.api.upload import body_file
 from pogu.errors import InvalidParameter
@@ -28,8 +29,6 @@ from pogu.linux.blocking import in_own_thread
 from pogu.storage.apply import no_space
 
 __all__ = ["ROUTES"]
-
-_QUEUED_BLOCKS = 4
 
 
 # ---- load ------------------------------------------------------------------------------------
@@ -94,7 +93,7 @@ async def get(call: Call) -> StreamResponse:
     names = (call.name,) if "name" in call.path else tuple(call.texts("names"))
     request = SaveRequest(names=names, platform=platform_text(call))
     async with call.engine.images.hold():
-        return await _send(call, await call.engine.saver.plan(request))
+        return await send_tar(call, (await call.engine.saver.plan(request)).write)
 
 
 async def save(call: Call) -> StreamResponse:
@@ -105,7 +104,7 @@ async def save(call: Call) -> StreamResponse:
         archive = await call.engine.saver.plan(request)
         fd = client_file(call)
         if fd is None:
-            return await _send(call, archive)
+            return await send_tar(call, archive.write)
         with os.fdopen(fd, "wb", buffering=0):
             await _write_file(archive, fd)
     return json_reply({"Size": archive.size_bytes, "LeftOut": archive.left_out})
@@ -114,68 +113,6 @@ async def save(call: Call) -> StreamResponse:
 async def inventory(call: Call) -> StreamResponse:
     """Ours: diff IDs of the layers that are here."""
     return json_reply(call.engine.saver.inventory())
-
-
-class _Gone(Exception):
-    """Ends the writing thread when nobody reads any more."""
-
-
-class _BodySink:
-    """Hands blocks from the writing thread to the event loop, a few at a time."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._room = threading.Semaphore(_QUEUED_BLOCKS)
-        self.blocks: asyncio.Queue[bytes] = asyncio.Queue()
-        self._over = False
-
-    def write(self, data: bytes) -> None:
-        if not data:
-            return
-        self._room.acquire()
-        if self._over:
-            raise _Gone
-        self._loop.call_soon_threadsafe(self.blocks.put_nowait, data)
-
-    def end(self) -> None:
-        """From the writing thread: an empty block is the last."""
-        self._loop.call_soon_threadsafe(self.blocks.put_nowait, b"")
-
-    def taken(self) -> None:
-        self._room.release()
-
-    def close(self) -> None:
-        """From the event loop: let the writing thread end."""
-        self._over = True
-        self._room.release()
-
-
-async def _send(call: Call, archive: Archive) -> StreamResponse:
-    """Stream an archive. A failure in the middle cuts the connection: half an archive must not
-    look like a whole one."""
-    sink = _BodySink(asyncio.get_running_loop())
-
-    def write() -> None:
-        try:
-            archive.write(sink)
-        finally:
-            sink.end()
-
-    writing = asyncio.ensure_future(in_own_thread(write))
-    response = StreamResponse(headers=HEADERS | {"Content-Type": "application/x-tar"})
-    if call.http.version >= (1, 1):
-        response.enable_chunked_encoding()
-    try:
-        await response.prepare(call.http)
-        while block := await sink.blocks.get():
-            await response.write(block)
-            sink.taken()
-    finally:
-        sink.close()
-        outcome = (await asyncio.gather(writing, return_exceptions=True))[0]
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return response
 
 
 class _StoppableFile(FileSink):
@@ -187,7 +124,7 @@ class _StoppableFile(FileSink):
 
     def write(self, data: bytes) -> None:
         if self._gone.is_set():
-            raise _Gone
+            raise Gone
         super().write(data)
 
 

@@ -1,9 +1,11 @@
-"""Edge: handing files to the engine: by name where it can open them itself, else their bytes."""
+"""Edge: files of this host: handed to the engine by name where it can open them itself, else their
+bytes; written so that they appear whole."""
 
 from __future__ import annotations
 
 import os
 import stat
+from contextlib import contextmanager
 
 from pogu.cli.failure import ApiError, CliError
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from pogu.cli.context import Context
     from pogu.cli.http import Reply
 
-__all__ = ["FORBIDDEN", "open_file", "send_file"]
+__all__ = ["FORBIDDEN", "open_file", "send_file", "written_whole"]
 
 FORBIDDEN = 403
 """The engine's answer when it cannot or may not open a file itself."""
@@ -61,3 +63,29 @@ def _is_same_file(path: str, fd: int) -> bool:
 def _pieces(fd: int) -> Iterator[bytes]:
     while data := os.read(fd, _BLOCK):
         yield data
+
+
+@contextmanager
+def written_whole(path: str) -> Iterator[int]:
+    """Give an open file that stands at `path` after the block: written beside it and renamed.
+
+    A pipe or a device is written itself. Raises: CliError when there can be no such file.
+    """
+    path = os.path.realpath(path)
+    directory, name = os.path.split(path)
+    if not os.path.isdir(directory):
+        raise CliError(f'invalid output path: directory "{directory}" does not exist')
+    if os.path.isdir(path):
+        raise CliError(f"open {path}: is a directory")
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, /dev/null
+        yield os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        return
+    temporary = os.path.join(directory, f".{name[:100]}-{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        yield fd
+        os.fsync(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -65,6 +65,9 @@ CONTAINER = {
     "stats": "stats",
     "inspect": "inspect",
     "events": "events",
+    "commit": "container_files",
+    "diff": "container_files",
+    "export": "container_files",
 }
 IMAGE = {
     "rmi": "images",
@@ -147,7 +150,7 @@ SYNONYMS = {
 # What Docker has and Pogu does not.
 # fmt: off
 _ABSENT = frozenset((
-    "buildx", "commit", "compose", "config", "context", "cp", "diff", "export",
+    "buildx", "compose", "config", "context", "cp",
     "node", "plugin", "secret", "service", "stack",
     "swarm", "trust",
 ))

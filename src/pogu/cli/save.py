@@ -13,7 +13,7 @@ import stat
 from pogu.cli.context import Context
 from pogu.cli.failure import ApiError, CliError
 from pogu.cli.flags import Command, Flag, Values
-from pogu.cli.host_file import FORBIDDEN, open_file
+from pogu.cli.host_file import FORBIDDEN, open_file, written_whole
 
 __all__ = ["COMMANDS"]
 
@@ -29,7 +29,8 @@ def _save(context: Context, values: Values) -> int:
     }
     target = values.text("output")
     if target not in ("", "-"):
-        _save_to(context, request, os.path.realpath(target))
+        with written_whole(target) as fd:
+            _write(context, request, fd)
         return 0
     if os.isatty(1):
         raise CliError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
@@ -54,28 +55,6 @@ def _inventory_of(path: str) -> list[str]:
                 hint="what `pogu image inventory` prints on the other side",
             )
     return lines
-
-
-def _save_to(context: Context, request: dict[str, object], path: str) -> None:
-    """The file appears whole: it is written beside its place and renamed."""
-    directory, name = os.path.split(path)
-    if not os.path.isdir(directory):
-        raise CliError(f'invalid output path: directory "{directory}" does not exist')
-    if os.path.isdir(path):
-        raise CliError(f"open {path}: is a directory")
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, /dev/null
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        _write(context, request, fd)
-        return
-    temporary = os.path.join(directory, f".{name[:100]}-{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        _write(context, request, fd)
-        os.fsync(fd)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _write(context: Context, request: dict[str, object], fd: int) -> None:

@@ -20,6 +20,7 @@ from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import Status, parse_time_ns
 from pogu.containers.subpath import sweep_subpaths
+from pogu.containers.view import sweep_views
 from pogu.errors import SystemFailure
 from pogu.images.image import rfc3339
 from pogu.linux.spawn import wait_pidfd
@@ -60,6 +61,7 @@ class Recovery:
     async def recover(self, entries: Iterable[Entry]) -> None:
         """Bring every container into a true state. Idempotent."""
         sweep_subpaths(self._paths)
+        sweep_views(self._paths)
         self._is_first_since_boot = self._mark_boot()
         known = {entry.id: entry for entry in entries}
         states = {state.id: state for state in await self._runtime.list()}

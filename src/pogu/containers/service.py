@@ -23,6 +23,7 @@ from pogu.config import Config
 from pogu.containers.creation import Creator
 from pogu.containers.entry import Entry, ExitStatus
 from pogu.containers.execs import Execs
+from pogu.containers.filesystem import ContainerFiles
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import Container, Status
@@ -117,6 +118,14 @@ class Containers:
             launcher=self._launcher,
             runtime=runtime,
             conmon=conmon,
+        )
+        self.files = ContainerFiles(
+            paths=config.paths,
+            layers=layers,
+            images=images,
+            launcher=self._launcher,
+            lifecycle=self._lifecycle,
+            find=self._registry.find,
         )
         self._sampler = StatsSampler()
         self.execs = Execs(
