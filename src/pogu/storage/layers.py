@@ -25,6 +25,7 @@ from pogu.crash_point import crash_point
 from pogu.db import Database
 from pogu.errors import DataLoss, NotFound
 from pogu.linux.inode_flags import spread_children
+from pogu.linux.memory import give_back
 from pogu.linux.rename import exchange
 from pogu.linux.sync import fsync_directory, syncfs
 from pogu.oci.digest import ChainId, DiffId, chain_id
@@ -202,6 +203,8 @@ class LayerStore:
         except BaseException:
             self.discard(draft)
             raise
+        finally:
+            give_back()
         return Unpacked(
             draft=draft,
             diff_id=diff_id,

@@ -1,0 +1,20 @@
+"""Edge: memory that the C library keeps for later."""
+
+from __future__ import annotations
+
+import ctypes
+
+__all__ = ["give_back"]
+
+_libc = ctypes.CDLL(None)
+
+
+def give_back() -> None:
+    """Return freed memory to the kernel (malloc_trim(3)); after work in large blocks.
+
+    glibc keeps it by the thread that took it: an engine would stay as large as its largest layer
+    made it. Where the C library has no such call nothing happens.
+    """
+    trim = getattr(_libc, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
