@@ -35,6 +35,15 @@ def run_detached(engine: Engine, _: Workspace) -> float:
     return timed(start_and_remove)
 
 
+def exec_true(engine: Engine, _: Workspace) -> float:
+    name = fresh("bench")
+    engine.run("run", "-d", "--name", name, "bench-busybox", "sleep", "1000")
+    try:
+        return timed(lambda: engine.run("exec", name, "true"))
+    finally:
+        remove(engine, name)
+
+
 def list_containers(engine: Engine, _: Workspace) -> float:
     return timed(lambda: engine.run("ps", "-q"))
 
@@ -80,6 +89,13 @@ CASES = [
         what="`run --rm IMAGE true`, bridge",
         goal="≤ 1/3 docker, ≤ 1/2 podman",
         once=run_bridge,
+        rounds=20,
+    ),
+    Case(
+        name="exec",
+        what="`exec CONTAINER true`",
+        goal="≤ docker with our CLI, ≤ 1/2 engine against engine",
+        once=exec_true,
         rounds=20,
     ),
     Case(
