@@ -100,6 +100,26 @@ def test_a_pull_that_is_cut_goes_on_by_byte_range(
     assert proxy.served(BLOBS) < SIZE + 100_000
 
 
+def test_a_tag_that_has_not_moved_is_only_asked_about(
+    engine: EngineProcess, proxy: CuttingProxy, stored: str
+) -> None:
+    assert_pulled(engine, proxy, stored)
+    proxy.forget()
+    assert "Image is up to date" in engine.ok("pull", proxy.name(TAG))
+    assert proxy.those("GET .*/(manifests|blobs)/") == []
+    assert len(proxy.those("HEAD .*/manifests/")) == 1
+
+
+def test_what_is_here_by_its_digest_is_not_asked_for(
+    engine: EngineProcess, proxy: CuttingProxy, stored: str
+) -> None:
+    assert_pulled(engine, proxy, stored)
+    name = engine.ok("image", "inspect", "-f", "{{index .RepoDigests 0}}", proxy.name(TAG))
+    proxy.forget()
+    assert "Image is up to date" in engine.ok("pull", name)
+    assert proxy.seen == []
+
+
 def test_a_pull_that_stands_still_goes_on_over_another_connection(
     engine: EngineProcess, proxy: CuttingProxy, stored: str
 ) -> None:

@@ -35,7 +35,7 @@ from pogu.images.provenance import LayerBlob, Provenance
 from pogu.images.store import ImageStore
 from pogu.images.verification import Verification
 from pogu.linux.blocking import in_thread, in_thread_to_end
-from pogu.oci.digest import ChainId, DiffId, chain_ids
+from pogu.oci.digest import ChainId, DiffId, Digest, chain_ids
 from pogu.oci.image import Descriptor, Manifest, decode_image_config
 from pogu.oci.index import INDEXES, MANIFESTS
 from pogu.oci.reference import Reference
@@ -117,13 +117,13 @@ class Puller:
     async def _pull(
         self, repository: Repository, named: Reference, wanted: Platform, emit: Emit
     ) -> Image:
-        fetched = await repository.manifest(named.digest or named.tag or "latest")
+        fetched = await self._manifest(repository, named)
         shown = named.tag or str(named.digest)
         await emit(TransferEvent(status=f"Pulling from {_shown_path(named)}", id=shown))
         top, came_as = fetched, [fetched]
         if top.media_type in INDEXES:
             entry = choose(top.raw, wanted, named.familiar)
-            fetched = await repository.manifest(entry.digest)
+            fetched = await self._manifest_of(repository, entry.digest)
             came_as.append(fetched)
         await self._verification.check_pull(repository, named, came_as)
         if fetched is not top:
@@ -142,6 +142,31 @@ class Puller:
             TransferEvent(status=f"Status: {news or 'Downloaded newer image for'} {named.familiar}")
         )
         return self._images.get(image.id)
+
+    async def _manifest(self, repository: Repository, named: Reference) -> FetchedManifest:
+        """What is named. A tag that is here is only asked about: where it still points at what is
+        here nothing is fetched, and a registry that counts pulls does not count one.
+        """
+        if named.digest:
+            return await self._manifest_of(repository, named.digest)
+        tag = named.tag or "latest"
+        if self._images.find(named) is not None:
+            digest = await repository.manifest_digest(tag)
+            stored = await in_thread(self._stored, digest) if digest else None
+            if stored is not None:
+                return stored
+        return await repository.manifest(tag)
+
+    async def _manifest_of(self, repository: Repository, digest: Digest) -> FetchedManifest:
+        stored = await in_thread(self._stored, digest)
+        return stored if stored is not None else await repository.manifest(digest)
+
+    def _stored(self, digest: Digest) -> FetchedManifest | None:
+        """The manifest as it came before; None when it is not here, or damaged."""
+        try:
+            return FetchedManifest.of(self._blobs.read(digest))
+        except (NotFound, DataLoss):
+            return None
 
     def _keep_reachable(self, name: Reference, image: Image) -> None:
         """The image of another platform that has the index's name keeps one of its own."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pogu.errors import DataLoss, NotFound, Unavailable
-from pogu.oci.digest import Digest, is_digest_of, sha256_digest
+from pogu.errors import DataLoss, InvalidParameter, NotFound, Unavailable
+from pogu.oci.digest import Digest, is_digest_of, parse_digest, sha256_digest
 from pogu.oci.image import MediaType
 from pogu.registry.transport import Transport
 
@@ -44,6 +44,11 @@ class FetchedManifest:
     raw: bytes
     media_type: str
     digest: Digest
+
+    @classmethod
+    def of(cls, raw: bytes, content_type: str = "") -> FetchedManifest:
+        """Raises: DataLoss when it is not JSON."""
+        return cls(raw=raw, media_type=_kind(raw, content_type), digest=sha256_digest(raw))
 
 
 class Repository:
@@ -80,13 +85,12 @@ class Repository:
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         if len(raw) > _LARGEST_MANIFEST:
             raise DataLoss(f"the manifest of {self.path} is larger than 4 MiB")
-        digest = sha256_digest(raw)
         if ":" in reference and not is_digest_of(reference, raw):
             raise DataLoss(
-                f"manifest verification failed for digest {reference}: got {digest}",
+                f"manifest verification failed for digest {reference}: got {sha256_digest(raw)}",
                 hint="the registry sent other content than was asked for",
             )
-        return FetchedManifest(raw=raw, media_type=_kind(raw, media_type), digest=digest)
+        return FetchedManifest.of(raw, media_type)
 
     def leave_mirrors(self) -> bool:
         """What came is damaged: ask the registry itself from now on. False when that was asked."""
@@ -108,6 +112,22 @@ class Repository:
                 return
         async with self.blob(digest) as whole:
             yield whole
+
+    async def manifest_digest(self, reference: str) -> Digest | None:
+        """What a tag points at now, without fetching it: registries that count pulls do not count
+        this. None when the registry does not say.
+        """
+        async with self._transport.request(
+            "HEAD",
+            self._url(f"manifests/{reference}"),
+            scope=self._scope,
+            headers={"Accept": _ACCEPT},
+        ) as response:
+            said = response.headers.get("Docker-Content-Digest", "")
+        try:
+            return parse_digest(said)
+        except InvalidParameter:
+            return None
 
     async def has_manifest(self, digest: Digest) -> bool:
         try:
