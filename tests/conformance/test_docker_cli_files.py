@@ -1,4 +1,4 @@
-"""A container's file system with the docker CLI: commit, diff, export."""
+"""A container's file system with the docker CLI: commit, diff, export, cp."""
 
 from __future__ import annotations
 
@@ -22,3 +22,22 @@ def test_commit_diff_and_export_by_the_docker_cli(docker: DockerCli, tmp_path: P
         assert {"bin/sh", "etc/new"} <= set(tar.getnames())
     docker.ok("rm", "-f", "worker")
     docker.ok("rmi", "worked:1")
+
+
+@pytest.mark.parametrize("state", ["running", "created"])
+def test_cp_both_ways_by_the_docker_cli(docker: DockerCli, tmp_path: Path, state: str) -> None:
+    (tmp_path / "dir/sub").mkdir(parents=True)
+    (tmp_path / "dir/sub/file").write_text("content")
+    docker.ok("create", "--name", "box", "-v", "/data", "busybox", "sleep", "1000")
+    if state == "running":
+        docker.ok("start", "box")
+    docker.ok("cp", f"{tmp_path}/dir", "box:/data/new")
+    docker.ok("cp", f"{tmp_path}/dir/.", "box:/data/new")
+    docker.ok("cp", "-a", "box:/data/new", f"{tmp_path}/back")
+    assert (tmp_path / "back/sub/file").read_text() == "content"
+    docker.ok("cp", "-L", "box:/bin/sh", f"{tmp_path}/sh")
+    assert (tmp_path / "sh").stat().st_size > 100_000
+    assert "cannot copy directory" in docker.refused("cp", f"{tmp_path}/dir", "box:/etc/passwd")
+    said = docker.refused("cp", "box:/none", str(tmp_path))
+    assert "Could not find the file /none in container box" in said
+    docker.ok("rm", "-f", "-v", "box")

@@ -348,3 +348,21 @@ def test_volumes_are_made_and_removed(client: Any) -> None:
 def test_networks_are_listed(client: Any) -> None:
     assert {one.name for one in client.networks.list()} == {"bridge", "host", "none"}
     assert client.networks.get("bridge").attrs["Driver"] == "bridge"
+
+
+def test_archives_go_in_and_come_out_with_their_stat(client: Any) -> None:
+    container = client.containers.create("busybox", "true")
+    assert container.put_archive("/tmp", a_context(file="content").getvalue())
+    pieces, stat = container.get_archive("/tmp/file")
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
+        content = tar.extractfile("file")
+        assert content is not None
+        assert content.read() == b"content"
+    assert (stat["name"], stat["size"], stat["linkTarget"]) == ("file", 7, "")
+    with pytest.raises(docker.errors.NotFound, match="Could not find the file /none"):
+        container.get_archive("/none")
+    assert {"Path": "/tmp/file", "Kind": 1} in container.diff()
+    assert container.commit("worked", "1", changes="ENV A=b").tags == ["worked:1"]
+    assert sum(len(piece) for piece in container.export()) > 100_000
+    container.remove()
+    client.images.remove("worked:1")

@@ -44,7 +44,6 @@ ROUTES = [
         for path in (f"/{noun}", f"/{noun}/{{rest}}")
     ),
     Route("GET", "/containers/{name}/attach/ws", _not_yet("attach by websocket")),
-    Route("HEAD|GET|PUT", "/containers/{name}/archive", _not_yet("cp")),
     Route(_ANY, "/containers/{name}/checkpoints", _not_yet("checkpoint")),
     Route("POST", "/networks/create", _not_yet("network create")),
     Route("POST", "/networks/{name}/connect", _not_yet("network connect")),

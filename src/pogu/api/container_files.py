@@ -1,17 +1,21 @@
-"""Edge: `/commit`, `/containers/{name}/changes` and `/export`."""
+"""Edge: `/commit`; `/changes`, `/export` and `/archive` of `/containers/{name}`."""
 
 from __future__ import annotations
 
 from pogu.api.call import Call
-from pogu.api.http_server import StreamResponse
+from pogu.api.http_server import Response, StreamResponse
 from pogu.api.images import reference_of
-from pogu.api.reply import json_reply
+from pogu.api.reply import HEADERS, empty, json_reply
 from pogu.api.route import Route, finish
 from pogu.api.tar_reply import send_tar
+from pogu.api.upload import body_file
+from pogu.containers.path_stat import encode_path_stat
 from pogu.errors import InvalidParameter
 from pogu.model.container import ContainerConfig
 
 __all__ = ["ROUTES"]
+
+_STAT = "X-Docker-Container-Path-Stat"
 
 
 async def changes(call: Call) -> StreamResponse:
@@ -53,7 +57,32 @@ async def commit(call: Call) -> StreamResponse:
     return json_reply({"Id": image.id} | ({"Warnings": warnings} if warnings else {}), status=201)
 
 
+async def stat_archive(call: Call) -> StreamResponse:
+    found = await call.engine.containers.archive.stat(call.name, call.text("path"))
+    return Response(status=200, headers=HEADERS | {_STAT: encode_path_stat(found)})
+
+
+async def get_archive(call: Call) -> StreamResponse:
+    found, write = await call.engine.containers.archive.read(call.name, call.text("path"))
+    return await send_tar(call, write, {_STAT: encode_path_stat(found)})
+
+
+async def put_archive(call: Call) -> StreamResponse:
+    async with body_file(call) as file:
+        await call.engine.containers.archive.extract(
+            call.name,
+            call.text("path"),
+            file,
+            own=call.flag("copyUIDGID"),
+            keep_kinds=call.flag("noOverwriteDirNonDir"),
+        )
+    return empty(200)
+
+
 ROUTES = [
+    Route("HEAD", "/containers/{name}/archive", stat_archive),
+    Route("GET", "/containers/{name}/archive", get_archive),
+    Route("PUT", "/containers/{name}/archive", put_archive),
     Route("GET", "/containers/{name}/changes", changes),
     Route("GET", "/containers/{name}/export", export),
     Route("POST", "/commit", commit),

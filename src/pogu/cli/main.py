@@ -66,6 +66,7 @@ CONTAINER = {
     "inspect": "inspect",
     "events": "events",
     "commit": "container_files",
+    "cp": "copy",
     "diff": "container_files",
     "export": "container_files",
 }
@@ -150,7 +151,7 @@ SYNONYMS = {
 # What Docker has and Pogu does not.
 # fmt: off
 _ABSENT = frozenset((
-    "buildx", "compose", "config", "context", "cp",
+    "buildx", "compose", "config", "context",
     "node", "plugin", "secret", "service", "stack",
     "swarm", "trust",
 ))

@@ -20,6 +20,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import replace
 
 from pogu.config import Config
+from pogu.containers.archive import ContainerArchive
 from pogu.containers.creation import Creator
 from pogu.containers.entry import Entry, ExitStatus
 from pogu.containers.execs import Execs
@@ -118,6 +119,13 @@ class Containers:
             launcher=self._launcher,
             runtime=runtime,
             conmon=conmon,
+        )
+        self.archive = ContainerArchive(
+            paths=config.paths,
+            layers=layers,
+            launcher=self._launcher,
+            lifecycle=self._lifecycle,
+            find=self._registry.find,
         )
         self.files = ContainerFiles(
             paths=config.paths,

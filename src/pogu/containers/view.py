@@ -8,14 +8,27 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pogu.config import Paths
+from pogu.containers.model import MountPoint
+from pogu.containers.subpath import pinned
+from pogu.errors import SystemFailure
+from pogu.linux import mount as kernel
+from pogu.linux.openat2 import openat2_in_root
 from pogu.storage.overlay import OverlayMount, mount_overlay, unmount
+from pogu.storage.rooted import RootedTree
+from pogu.storage.tarstream import BadArchive
 
-__all__ = ["mounted_view", "opened_directory", "sweep_views"]
+__all__ = [
+    "make_mount_points",
+    "mounted_view",
+    "mounted_volumes",
+    "opened_directory",
+    "sweep_views",
+]
 
 
 @contextmanager
@@ -39,6 +52,56 @@ def mounted_view(paths: Paths, overlay: OverlayMount) -> Iterator[Path]:
         yield target
     finally:
         _let_go(directory)
+
+
+def make_mount_points(target: Path, mounts: Sequence[MountPoint]) -> None:
+    """Make what is missing of the directories (and files) that mounts need. Idempotent."""
+    for mount in mounts:
+        with opened_directory(target) as root:
+            try:
+                os.close(openat2_in_root(root, mount.destination, os.O_PATH))
+            except OSError:
+                _make(target, mount)
+
+
+def _make(target: Path, mount: MountPoint) -> None:
+    with RootedTree(target) as tree, contextlib.suppress(OSError, BadArchive):
+        place = tree.place(mount.destination.strip("/"))
+        if mount.type != "tmpfs" and os.path.isfile(mount.source):
+            os.close(os.open(place.name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, dir_fd=place.parent))
+        else:
+            os.mkdir(place.name, 0o755, dir_fd=place.parent)
+
+
+@contextmanager
+def mounted_volumes(paths: Paths, target: Path, mounts: Sequence[MountPoint]) -> Iterator[None]:
+    """Mount volumes and host directories into a view, which takes them away with itself.
+
+    A tmpfs of a stopped container holds nothing. Raises: SystemFailure.
+    """
+    with contextlib.ExitStack() as held:
+        for mount in mounts:
+            if mount.type != "tmpfs":
+                _bind(pinned(mount, paths, held), target)
+        yield
+
+
+def _bind(mount: MountPoint, target: Path) -> None:
+    """A place or a source that is not there is left out, as nothing can be in it."""
+    with opened_directory(target) as root:
+        try:
+            fd = openat2_in_root(root, mount.destination, os.O_PATH)
+        except OSError:
+            return
+        try:
+            place = f"/proc/self/fd/{fd}"
+            kernel.bind_private(mount.source, place, read_only=not mount.rw)
+        except FileNotFoundError:
+            return
+        except OSError as err:
+            raise SystemFailure(f"cannot mount {mount.source}: {err.strerror}") from err
+        finally:
+            os.close(fd)
 
 
 def _let_go(directory: Path) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = [
     "bind_mount",
+    "bind_private",
     "fs_mount",
     "mount",
     "mounts_below",
@@ -21,10 +23,12 @@ __all__ = [
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+_SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
 _SYS_FSOPEN = 430
 _SYS_FSCONFIG = 431
 _SYS_FSMOUNT = 432
+_SYS_MOUNT_SETATTR = 442
 
 _FSOPEN_CLOEXEC = 1
 _FSMOUNT_CLOEXEC = 1
@@ -32,6 +36,10 @@ _FSCONFIG_SET_FLAG = 0
 _FSCONFIG_SET_STRING = 1
 _FSCONFIG_CMD_CREATE = 6
 _MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOVE_MOUNT_T_SYMLINKS = 0x10
+_OPEN_TREE_CLONE = 1
+_AT_EMPTY_PATH = 0x1000
+_MOUNT_ATTR_RDONLY = 1
 _AT_FDCWD = -100
 
 MS_RDONLY = 1
@@ -107,6 +115,30 @@ def mount(source: str, target: Path, fs_type: str, flags: int = 0, data: str = "
 def bind_mount(source: Path | str, target: Path | str) -> None:
     """Bind `source` at `target`, both exist."""
     mount(os.fspath(source), Path(target), "none", MS_BIND)
+
+
+def bind_private(source: Path | str, target: Path | str, *, read_only: bool) -> None:
+    """Attach a copy of the mount at `source` (without what is mounted below it) at `target`.
+
+    It is private and, if asked for, read-only before anybody can see it. Raises: OSError.
+    """
+    fd = _libc.syscall(
+        _SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | os.O_CLOEXEC
+    )
+    if fd < 0:
+        _raise(source)
+    try:
+        attributes = struct.pack("4Q", _MOUNT_ATTR_RDONLY if read_only else 0, 0, MS_PRIVATE, 0)
+        if (
+            _libc.syscall(_SYS_MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, attributes, len(attributes))
+            < 0
+        ):
+            _raise(source)
+        flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_SYMLINKS
+        if _libc.syscall(_SYS_MOVE_MOUNT, fd, b"", _AT_FDCWD, os.fsencode(target), flags) < 0:
+            _raise(target)
+    finally:
+        os.close(fd)
 
 
 def umount2(target: Path, flags: int = 0) -> None:

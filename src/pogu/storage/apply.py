@@ -22,7 +22,7 @@ from pogu.storage.rooted import Place, RootedTree, clean_path
 from pogu.storage.tarheader import Entry
 from pogu.storage.tarstream import BadArchive, TarStream, archive_errors
 
-__all__ = ["Applied", "apply_tar", "no_space"]
+__all__ = ["Applied", "Unpacker", "apply_tar", "no_space"]
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -63,7 +63,7 @@ def apply_tar(
         with archive_errors(), RootedTree(root) as tree:
             stream = TarStream(tar, writer)
             try:
-                unpacker = _Unpacker(stream, tree, writer, whiteouts=whiteouts)
+                unpacker = Unpacker(stream, tree, writer, whiteouts=whiteouts)
                 for entry in stream.entries():
                     unpacker.unpack(entry)
                 unpacker.finish()
@@ -103,7 +103,7 @@ class _Journaled(NamedTuple):
     size: int
 
 
-class _Unpacker:
+class Unpacker:
     """State of one unpacking: what is set at the end, where journaled contents lie."""
 
     def __init__(
@@ -273,7 +273,11 @@ class _Unpacker:
         kind = _SPECIAL[entry.kind] | entry.mode
         self._create(place, lambda: os.mknod(place.name, kind, entry.device, dir_fd=place.parent))
         self._set_link_metadata(place, entry)
-        os.chmod(place.name, entry.mode, dir_fd=place.parent)
+        fd = os.open(place.name, os.O_PATH | os.O_NOFOLLOW, dir_fd=place.parent)
+        try:  # by its descriptor: chmod(2) would follow a link that took its place meanwhile
+            os.chmod(f"/proc/self/fd/{fd}", entry.mode)
+        finally:
+            os.close(fd)
 
     def _whiteout(self, place: Place) -> None:
         if place.name == _OPAQUE:

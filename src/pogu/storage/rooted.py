@@ -52,7 +52,7 @@ def clean_path(name: str) -> str:
 class RootedTree:
     """Keeps parent directories open between entries. A context manager."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | str) -> None:
         self.root_fd = os.open(root, _DIRECTORY_FLAGS)
         self._root_path = os.readlink(f"/proc/self/fd/{self.root_fd}")
         self._open: dict[str, Place] = {}

@@ -1,0 +1,259 @@
+"""Service: files in and out of a container, through everything that is mounted in it.
+
+A running container is entered by the root directory of its first process: its own mounts count,
+tmpfs too, and no namespace is changed here. A stopped one is mounted as a view with its volumes.
+Paths are resolved by the kernel with the container's root as `/`: what a container does to its
+links meanwhile leads nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import posixpath
+import stat
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+from pogu.config import Paths
+from pogu.containers.entry import Entry
+from pogu.containers.launch import Launcher
+from pogu.containers.lifecycle import Lifecycle
+from pogu.containers.model import ContainerRecord, Status
+from pogu.containers.path_stat import PathStat, absolute, base_name, path_stat
+from pogu.containers.view import make_mount_points, mounted_view, mounted_volumes, opened_directory
+from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound, SystemFailure
+from pogu.linux.blocking import in_own_thread, in_thread
+from pogu.linux.openat2 import openat2_in_root
+from pogu.runtime.user import resolve_user
+from pogu.storage.extract import extract_tar
+from pogu.storage.layers import LayerStore
+from pogu.storage.livetree import write_live_tar
+from pogu.storage.overlay import OverlayMount
+from pogu.storage.tarwriter import TarSink
+
+__all__ = ["ContainerArchive"]
+
+_THING = os.O_PATH | os.O_NOFOLLOW
+
+
+class ContainerArchive:
+    """Works on entries, as `lifecycle.py` does; `find` raises NotFound."""
+
+    def __init__(
+        self,
+        *,
+        paths: Paths,
+        layers: LayerStore,
+        launcher: Launcher,
+        lifecycle: Lifecycle,
+        find: Callable[[str], Entry],
+    ) -> None:
+        self._paths = paths
+        self._layers = layers
+        self._launcher = launcher
+        self._lifecycle = lifecycle
+        self._find = find
+
+    # ---- out -----------------------------------------------------------------------------
+
+    async def stat(self, name: str, path: str) -> PathStat:
+        """Say what is at a path; the last component is not followed.
+
+        Raises: NotFound("Could not find the file …"); InvalidParameter.
+        """
+        entry, path = self._asked(name, path)
+        await self._prepare(entry)
+        return await in_thread(self._stat, entry, path, name)
+
+    def _stat(self, entry: Entry, path: str, name: str) -> PathStat:
+        with self._root(entry) as root, _opened(root, path, name) as fd:
+            info = os.fstat(fd)
+            target = _link_target(root, path, fd) if stat.S_ISLNK(info.st_mode) else ""
+            return path_stat(path, info, link_target=target)
+
+    async def read(self, name: str, path: str) -> tuple[PathStat, Callable[[TarSink], None]]:
+        """Return what is at a path, and what writes it as a tar, in a thread. Raises: as `stat`."""
+        found = await self.stat(name, path)
+        entry, path = self._asked(name, path)
+        self._lifecycle.publish(entry, "archive-path")
+
+        def write(sink: TarSink) -> None:
+            with self._root(entry) as root, _opened(root, path, name) as fd:
+                write_live_tar(fd, sink, name=base_name(path))
+
+        return found, write
+
+    # ---- in ------------------------------------------------------------------------------
+
+    async def extract(
+        self, name: str, path: str, tar: BinaryIO, *, own: bool, keep_kinds: bool
+    ) -> None:
+        """Unpack a tar in a directory of the container.
+
+        With `own` everything belongs to the container's user, if it has one. `keep_kinds` as in
+        `extract_tar`. Raises: NotFound; InvalidParameter when it is no directory, or read-only.
+        """
+        entry, path = self._asked(name, path)
+        lock: AbstractAsyncContextManager[object] = nullcontext()
+        if not entry.active:
+            lock = entry.lock  # two mounts may not write into one layer
+        async with lock:
+            if entry.removed:
+                raise NotFound(f"No such container: {name}")
+            work = in_own_thread(
+                lambda: self._extract(entry, path, name, tar, own=own, keep_kinds=keep_kinds)
+            )
+            await _to_end(work)
+        self._lifecycle.publish(entry, "extract-to-dir")
+
+    def _extract(
+        self, entry: Entry, path: str, name: str, tar: BinaryIO, *, own: bool, keep_kinds: bool
+    ) -> None:
+        with self._root(entry, write=True) as root:
+            with _opened(root, posixpath.join(path, "."), name) as fd:
+                if not stat.S_ISDIR(os.fstat(fd).st_mode):
+                    raise InvalidParameter("extraction point is not a directory")
+                _check_writable(entry.record, _real_path(root, fd))
+            owner = None
+            if own and entry.record.config.user:
+                user = resolve_user(Path(f"/proc/self/fd/{root}"), entry.record.config.user)
+                owner = (user.uid, user.gid)
+            directory = absolute(path).removesuffix(".").strip("/")
+            extract_tar(tar, root, directory, owner=owner, keep_kinds=keep_kinds)
+
+    # ---- the tree ------------------------------------------------------------------------
+
+    def _asked(self, name: str, path: str) -> tuple[Entry, str]:
+        entry = self._find(name)
+        if not path:
+            raise InvalidParameter("bad parameter: 'path' cannot be empty")
+        if "\0" in path:
+            raise InvalidParameter("bad parameter: 'path' holds a NUL character")
+        if entry.state.status in (Status.REMOVING, Status.DEAD):
+            raise Conflict(f"container {entry.id} is marked for removal")
+        return entry, absolute(path)
+
+    async def _prepare(self, entry: Entry) -> None:
+        """A stopped container with volumes gets the directories to mount them on."""
+        if entry.active or not entry.record.mounts:
+            return
+        async with entry.lock:
+            if not entry.active and not entry.removed:
+                await in_thread(self._make_mount_points, entry.record)
+
+    def _make_mount_points(self, record: ContainerRecord) -> None:
+        with mounted_view(self._paths, self._overlay(record, write=True)) as target:
+            make_mount_points(target, record.mounts)
+
+    def _overlay(self, record: ContainerRecord, *, write: bool) -> OverlayMount:
+        directory = self._launcher.directory(record.id)
+        lower = self._layers.lower_directories(record.top_layer)
+        if write:
+            return OverlayMount(lower=lower, upper=directory / "upper", work=directory / "work")
+        return OverlayMount(lower=(directory / "upper", *lower))
+
+    @contextmanager
+    def _root(self, entry: Entry, *, write: bool = False) -> Iterator[int]:
+        """Give the container's root directory."""
+        if entry.active:
+            with _process_root(entry) as root:
+                yield root
+            return
+        with mounted_view(self._paths, self._overlay(entry.record, write=write)) as target:
+            if write:
+                make_mount_points(target, entry.record.mounts)
+            with (
+                mounted_volumes(self._paths, target, entry.record.mounts),
+                opened_directory(target) as root,
+            ):
+                yield root
+
+
+@contextmanager
+def _process_root(entry: Entry) -> Iterator[int]:
+    """Open the root of the first process, and be sure that it was that process."""
+    try:
+        root = os.open(f"/proc/{entry.state.pid}/root", os.O_PATH | os.O_DIRECTORY)
+    except OSError as err:
+        raise Conflict(f"container {entry.id} is not running") from err
+    try:
+        if not entry.send_signal(0):
+            raise Conflict(f"container {entry.id} is not running", hint="it has just ended")
+        yield root
+    finally:
+        os.close(root)
+
+
+@contextmanager
+def _opened(root: int, path: str, name: str) -> Iterator[int]:
+    """Open what is at a path inside the root, as lstat(2) would find it."""
+    try:
+        fd = openat2_in_root(root, path, _THING)
+    except OSError as err:
+        raise _not_found(err, path, name) from err
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _not_found(err: OSError, path: str, name: str) -> EngineError:
+    if err.errno == errno.ENOENT:
+        shown = path.removesuffix("/.") or "/"
+        return NotFound(f"Could not find the file {shown} in container {name}")
+    words = (err.strerror or "").lower()
+    if err.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+        return InvalidParameter(f"lstat {path}: {words}")
+    return SystemFailure(f"lstat {path}: {words}")
+
+
+def _real_path(root: int, fd: int) -> str:
+    """Where something lies in the container, without links."""
+    top = os.readlink(f"/proc/self/fd/{root}").rstrip("/")
+    return "/" + os.readlink(f"/proc/self/fd/{fd}").removeprefix(top).strip("/")
+
+
+def _link_target(root: int, path: str, fd: int) -> str:
+    """Where a link leads in the end; as far as it can be told when that is nowhere."""
+    try:
+        end = openat2_in_root(root, path, os.O_PATH)
+    except OSError:
+        above = _real_path(root, fd).rpartition("/")[0]
+        return absolute(posixpath.join(above or "/", os.readlink("", dir_fd=fd)))
+    try:
+        return _real_path(root, end)
+    finally:
+        os.close(end)
+
+
+def _check_writable(record: ContainerRecord, path: str) -> None:
+    """Raises: InvalidParameter in Docker's words."""
+    inner = [
+        mount
+        for mount in record.mounts
+        if path == mount.destination or path.startswith(mount.destination.rstrip("/") + "/")
+    ]
+    if inner:
+        if not max(inner, key=lambda mount: len(mount.destination)).rw:
+            raise InvalidParameter("mounted volume is marked read-only")
+    elif record.host_config.readonly_rootfs and not _on_tmpfs(record, path):
+        raise InvalidParameter("container rootfs is marked read-only")
+
+
+def _on_tmpfs(record: ContainerRecord, path: str) -> bool:
+    places = [posixpath.normpath(one) for one in record.host_config.tmpfs or {}]
+    return any(path == place or path.startswith(place + "/") for place in [*places, "/dev/shm"])
+
+
+async def _to_end(work: Awaitable[None]) -> None:
+    """The thread ends soon after its client has gone: the lock is held until then."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
