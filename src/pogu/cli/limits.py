@@ -64,6 +64,29 @@ def _ulimits(values: Values) -> list[Json]:
     return found
 
 
+def _per_device(values: Values, flag: str, key: str, example: str) -> list[Json] | None:
+    """`/dev/sda:1mb` → Path with a rate or weight. Raises: UsageError in Docker's words."""
+    found: list[Json] = []
+    for text in values.texts(flag):
+        path, _, value = text.partition(":")
+        bad = f'invalid argument "{text}" for "--{flag}" flag'
+        if not path.startswith("/dev/") or not value:
+            raise UsageError(f"{bad}: bad format: {text}", hint=f"--{flag} /dev/sda:{example}")
+        try:
+            number = size_bytes(value, flag) if flag.endswith("bps") else int(value)
+        except (ValueError, UsageError) as err:
+            number = 0
+            if value != "0":
+                raise UsageError(
+                    f"{bad}: invalid rate for device: {text}. The correct format is"
+                    f" <device-path>:<number>{'[<unit>]' if flag.endswith('bps') else ''}. Number"
+                    " must be a positive integer",
+                    hint=f"--{flag} /dev/sda:{example}",
+                ) from err
+        found.append({"Path": path, key: number})
+    return found or None
+
+
 def _devices(values: Values) -> list[Json]:
     found: list[Json] = []
     for text in values.texts("device"):
@@ -105,6 +128,13 @@ def limits(values: Values) -> Json:
     """Return the fields of HostConfig. Raises: UsageError in Docker's words."""
     return {
         **changeable_limits(values),
+        "BlkioWeightDevice": _per_device(values, "blkio-weight-device", "Weight", "200"),
+        "BlkioDeviceReadBps": _per_device(values, "device-read-bps", "Rate", "1mb"),
+        "BlkioDeviceWriteBps": _per_device(values, "device-write-bps", "Rate", "1mb"),
+        "BlkioDeviceReadIOps": _per_device(values, "device-read-iops", "Rate", "1000"),
+        "BlkioDeviceWriteIOps": _per_device(values, "device-write-iops", "Rate", "1000"),
+        "CpuRealtimePeriod": values.number("cpu-rt-period") or 0,
+        "CpuRealtimeRuntime": values.number("cpu-rt-runtime") or 0,
         "OomScoreAdj": values.number("oom-score-adj") or 0,
         "CgroupParent": values.text("cgroup-parent"),
         "Devices": _devices(values) or None,

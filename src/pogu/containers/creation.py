@@ -15,6 +15,7 @@ import msgspec
 
 from pogu.containers.entry import Entry
 from pogu.containers.launch import Launcher, missing_bind
+from pogu.containers.limits import resources_of
 from pogu.containers.merge import command_line, merge_config
 from pogu.containers.model import ContainerRecord, ContainerState, MountPoint
 from pogu.containers.mounts import WantedMount, plan_mounts, with_source
@@ -22,13 +23,14 @@ from pogu.containers.names import generate_name
 from pogu.containers.registry import Registry
 from pogu.containers.rows import Rows
 from pogu.containers.validate import check_name, check_request, network_mode
-from pogu.containers.workload import resources_of
+from pogu.containers.workload import wanted_rlimits
 from pogu.errors import InvalidParameter, NotFound
 from pogu.images.image import rfc3339
 from pogu.images.store import Image, ImageStore
 from pogu.linux.cgroup import CgroupSetup
-from pogu.model.container import ContainerConfig, CreateRequest
+from pogu.model.container import ContainerConfig, CreateRequest, HostConfig
 from pogu.network.service import Networks
+from pogu.runtime.oci_runtime import possible_rlimits
 from pogu.volumes import Volumes
 
 __all__ = ["Creator"]
@@ -67,7 +69,7 @@ class Creator:
         """
         warnings = check_request(request)
         request = self._with_ids(request)
-        warnings += resources_of(request.host_config, self._cgroup)[1]
+        warnings += self._check_host(request.host_config)
         image = image or self._images.resolve(request.image)
         config = merge_config(request, image.config.config)
         with _no_pull():
@@ -92,6 +94,11 @@ class Creator:
         entry = Entry(own_name, record, ContainerState())
         self._registry.add(entry)
         return entry, warnings
+
+    def _check_host(self, host: HostConfig) -> list[str]:
+        """What this host cannot give is a warning."""
+        warnings = resources_of(host, self._cgroup)[1]
+        return warnings + possible_rlimits(wanted_rlimits(host))[1]
 
     def _check_network(self, mode: str) -> None:
         if mode.startswith("container:"):

@@ -27,10 +27,12 @@ from pogu.containers.model import LEGAL, Status, parse_time_ns
 from pogu.containers.restart import Backoff, wants_restart
 from pogu.containers.rows import Rows
 from pogu.containers.signals import parse_signal
+from pogu.containers.workload import cgroup_path
 from pogu.errors import Conflict, EngineError, NotModified, SystemFailure
 from pogu.events import EventBus
 from pogu.images.image import rfc3339
 from pogu.linux.blocking import in_thread
+from pogu.linux.cgroup_usage import oom_kills
 from pogu.model.container import HostConfig
 from pogu.runtime.conmon import Conmon
 from pogu.runtime.failure import start_exit_code
@@ -199,7 +201,7 @@ class Lifecycle:
 
     async def _end(self, entry: Entry, code: int | None) -> None:
         """Record the end, release what it held, tell those who wait; then restart or --rm."""
-        oom = self._conmon.oom_killed(entry.id)
+        knew, oom = entry.state.oom_killed, self.saw_oom(entry)
         if code is None:
             await self._runtime.delete(entry.id, force=True)
             log.warning("container=%s: its monitor died; the container was ended", entry.id[:12])
@@ -220,7 +222,7 @@ class Lifecycle:
             await self._launcher.release(entry.id)
         finally:  # whatever could not be released: those who wait for the end are told
             entry.ended.set()
-            if oom:
+            if oom and not knew:
                 self.publish(entry, "oom")
             self.publish(entry, "die", exitCode=str(entry.state.exit_code))
             entry.tell_exit()
@@ -228,6 +230,20 @@ class Lifecycle:
             self.restart_later(entry, ran_s)
         elif entry.auto_remove:
             await self.remove(entry, volumes=True)
+
+    def saw_oom(self, entry: Entry) -> bool:
+        """True when a process of it was killed for want of memory since it was started."""
+        return (
+            entry.state.oom_killed
+            or self._conmon.oom_killed(entry.id)
+            or oom_kills(cgroup_path(entry.record)) > 0
+        )
+
+    def note_oom(self, entry: Entry) -> None:
+        """Record and publish an OOM kill in a container that goes on. Idempotent."""
+        if entry.active and not entry.state.oom_killed and self._conmon.oom_killed(entry.id):
+            self.change(entry, oom_killed=True)
+            self.publish(entry, "oom")
 
     def _ran_s(self, entry: Entry) -> float:
         return max(0.0, (self._clock_ns() - parse_time_ns(entry.state.started_at)) / 1e9)

@@ -139,7 +139,7 @@ class Recovery:
         ran = entry.state.status in (Status.RUNNING, Status.PAUSED)
         code = self._conmon.exit_code(entry.id)
         finished = self._exit_time_ns(entry.id)
-        oom = self._conmon.oom_killed(entry.id)
+        knew, oom = entry.state.oom_killed, self._lifecycle.saw_oom(entry)
         await self._launcher.release(entry.id)
         if conmon_pid:
             await _end_process(conmon_pid)
@@ -158,6 +158,8 @@ class Recovery:
                 health=at_end(entry.state.health),
                 finished_at=rfc3339(max(ended, parse_time_ns(entry.state.started_at))),
             )
+            if oom and not knew:
+                self._lifecycle.publish(entry, "oom")
             self._lifecycle.publish(entry, "die", exitCode=str(entry.state.exit_code))
         entry.ended.set()
         await self._go_on(entry, ran=ran)

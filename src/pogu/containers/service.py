@@ -27,6 +27,7 @@ from pogu.containers.execs import Execs
 from pogu.containers.filesystem import ContainerFiles
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
+from pogu.containers.limits import resources_of
 from pogu.containers.model import Container, Status
 from pogu.containers.probes import Probes
 from pogu.containers.processes import process_table
@@ -35,8 +36,7 @@ from pogu.containers.registry import Registry
 from pogu.containers.rows import Rows
 from pogu.containers.stats import Sample, StatsSampler
 from pogu.containers.update import changes_limits, updated
-from pogu.containers.validate import check_limits, check_name
-from pogu.containers.workload import resources_of
+from pogu.containers.validate import check_changeable, check_name
 from pogu.db import Database
 from pogu.errors import Conflict, InvalidParameter, NotFound, NotModified
 from pogu.events import EventBus
@@ -301,7 +301,7 @@ class Containers:
         """
         entry = self._registry.find(name)
         host = updated(entry.record.host_config, asked)
-        warnings = check_limits(host)
+        warnings = check_changeable(host)
         limits = None
         if changes_limits(asked):
             limits, more = resources_of(host, self._cgroup)
@@ -511,10 +511,11 @@ class Containers:
         return await self._sampler.once(self._registry.find(name), with_previous=with_previous)
 
     async def _rotate_logs(self) -> None:
-        """Keep every log within its bounds."""
+        """Keep every log within its bounds; see who ran out of memory and goes on."""
         while True:
             await asyncio.sleep(_ROTATION_CHECK_S)
             for entry in list(self._registry):
+                self._lifecycle.note_oom(entry)
                 path = self._launcher.log_path(entry.record) if entry.active else None
                 if path is None:
                     continue

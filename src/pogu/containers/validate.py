@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 
+from pogu.containers.limit_rules import check_limits, check_sysctls
 from pogu.containers.ports import parse_exposed, requested_ports
 from pogu.containers.signals import parse_signal
 from pogu.errors import InvalidParameter, NotImplementedByEngine
 from pogu.model.container import CreateRequest, HostConfig
 
-__all__ = ["check_limits", "check_name", "check_request", "network_mode"]
+__all__ = ["check_changeable", "check_name", "check_request", "network_mode"]
 
 _NAME = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_MIB = 1024 * 1024
-_MINIMUM_MEMORY = 6 * _MIB
 _RESTART = ("no", "always", "on-failure", "unless-stopped")
 _LOG_DRIVERS = frozenset(("", "json-file", "local", "none", "k8s-file"))
 _RUNTIMES = frozenset(("", "crun", "runc", "io.containerd.runc.v2"))
-_RLIMITS = frozenset(
-    (
-        *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile"),
-        *("nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
-    )
-)
 
 
 def check_name(name: str) -> None:
@@ -48,17 +40,15 @@ def check_request(request: CreateRequest) -> list[str]:
     _check_config(request)
     _check_isolation(host)
     _check_network(request, warnings)
-    warnings += check_limits(host)
+    warnings += check_changeable(host)
+    check_sysctls(host, network=network_mode(host))
     _check_drivers(host, warnings)
     return warnings
 
 
-def check_limits(host: HostConfig) -> list[str]:
+def check_changeable(host: HostConfig) -> list[str]:
     """What may change later too: limits and restart policy. As `check_request`."""
-    warnings: list[str] = []
-    _check_memory(host, warnings)
-    _check_cpu(host)
-    _check_limits(host)
+    warnings = check_limits(host)
     _check_restart(host)
     return warnings
 
@@ -170,79 +160,6 @@ def _check_joined_network(request: CreateRequest) -> None:
             "conflicting options: port publishing and the container type network mode",
             "publish the port on the container whose network is joined",
         )
-
-
-def _check_memory(host: HostConfig, warnings: list[str]) -> None:
-    memory, swap, reservation = host.memory, host.memory_swap, host.memory_reservation
-    if memory < 0 or 0 < memory < _MINIMUM_MEMORY:
-        _refuse("Minimum memory limit allowed is 6MB", "for example --memory 64m")
-    if swap > 0 and memory == 0:
-        _refuse("You should always set the Memory limit when using Memoryswap limit, see usage")
-    if memory > 0 and 0 < swap < memory:
-        _refuse("Minimum memoryswap limit should be larger than memory limit, see usage")
-    swappiness = host.memory_swappiness
-    if swappiness is not None and not -1 <= swappiness <= 100:
-        _refuse(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100")
-    if 0 < reservation < _MINIMUM_MEMORY:
-        _refuse("Minimum memory reservation allowed is 6MB")
-    if 0 < memory < reservation:
-        _refuse("Minimum memory limit can not be less than memory reservation limit, see usage")
-    if host.oom_kill_disable and memory == 0:
-        warnings.append(
-            "OOM killer is disabled for the container, but no memory limit is set, this can"
-            " result in the system running out of resources."
-        )
-
-
-def _check_cpu(host: HostConfig) -> None:
-    cores = os.cpu_count() or 1
-    if host.nano_cpus and host.cpu_period:
-        _refuse("Conflicting options: Nano CPUs and CPU Period cannot both be set.")
-    if host.nano_cpus and host.cpu_quota:
-        _refuse("Conflicting options: Nano CPUs and CPU Quota cannot both be set.")
-    if host.nano_cpus < 0 or host.nano_cpus > cores * 1_000_000_000:
-        _refuse(
-            f"Range of CPUs is from 0.01 to {cores}.00, as there are only {cores} CPUs available"
-        )
-    if host.cpu_shares < 0:
-        _refuse(f"invalid CPU shares ({host.cpu_shares}): value must be a positive integer")
-    if host.cpu_period and not 1000 <= host.cpu_period <= 1_000_000:
-        _refuse(
-            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
-        )
-    if 0 < host.cpu_quota < 1000:
-        _refuse("CPU cfs quota can not be less than 1ms (i.e. 1000)")
-    for name, text in (("cpus", host.cpuset_cpus), ("mems", host.cpuset_mems)):
-        if text and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
-            _refuse(f"Invalid value {text} for cpuset {name}", "for example 0-2,4")
-    last = max(map(int, re.findall(r"\d+", host.cpuset_cpus)), default=0)
-    if last >= cores:
-        _refuse(
-            f"Requested CPUs are not available - requested {host.cpuset_cpus},"
-            f" available: 0-{cores - 1}"
-        )
-
-
-def _check_limits(host: HostConfig) -> None:
-    if host.blkio_weight and not 10 <= host.blkio_weight <= 1000:
-        _refuse("Range of blkio weight is from 10 to 1000")
-    if not -1000 <= host.oom_score_adj <= 1000:
-        _refuse(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
-    if host.device_requests:
-        _refuse(
-            "could not select device driver: device requests (--gpus) have no driver here",
-            "--device /dev/… gives a device to a container",
-        )
-    if host.shm_size < 0:
-        _refuse("SHM size can not be less than 0")
-    for limit in host.ulimits or ():
-        if limit.name not in _RLIMITS:
-            _refuse(f"invalid ulimit type: {limit.name}", f"one of {', '.join(sorted(_RLIMITS))}")
-        if limit.hard != -1 and (limit.soft == -1 or limit.soft > limit.hard):
-            _refuse(
-                "ulimit soft limit must be less than or equal to hard limit:"
-                f" {limit.soft} > {limit.hard}"
-            )
 
 
 def _check_restart(host: HostConfig) -> None:

@@ -6,88 +6,23 @@ import os
 import posixpath
 import resource
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
+from pogu.containers.limits import resources_of
 from pogu.containers.merge import effective_env
 from pogu.containers.model import ContainerRecord
 from pogu.containers.mounts import by_depth, oci_mounts, tmpfs_mounts
 from pogu.errors import InvalidParameter
 from pogu.linux.cgroup import CgroupSetup
 from pogu.model.container import HostConfig
-from pogu.runtime.workload import BindMount, Device, Resources, Rlimit, UserIds, Workload
+from pogu.runtime.device import devices_below
+from pogu.runtime.workload import BindMount, Device, Rlimit, UserIds, Workload
 
-__all__ = ["container_workload", "resources_of"]
+__all__ = ["cgroup_path", "container_workload", "wanted_rlimits"]
 
 _DEFAULT_SHM_BYTES = 64 * 1024 * 1024
-_CPU_PERIOD_US = 100_000
 _INIT = ("/usr/bin/catatonit", "/usr/libexec/podman/catatonit", "/usr/bin/tini")
 _INIT_INSIDE = "/sbin/docker-init"
-
-
-def resources_of(host: HostConfig, cgroup: CgroupSetup) -> tuple[Resources, list[str]]:
-    """Return the limits and a warning for each that this kernel cannot set."""
-    quota, period = host.cpu_quota, host.cpu_period
-    if host.nano_cpus:
-        quota, period = host.nano_cpus * _CPU_PERIOD_US // 1_000_000_000, _CPU_PERIOD_US
-    swap = host.memory_swap
-    if host.memory and swap == 0:
-        swap = 2 * host.memory
-    limits = Resources(
-        memory_limit_bytes=host.memory,
-        memory_swap_bytes=swap if host.memory else 0,
-        memory_reservation_bytes=host.memory_reservation,
-        memory_swappiness=host.memory_swappiness,
-        oom_kill_disable=bool(host.oom_kill_disable),
-        cpu_shares=host.cpu_shares,
-        cpu_quota_us=quota,
-        cpu_period_us=period,
-        cpuset_cpus=host.cpuset_cpus,
-        cpuset_mems=host.cpuset_mems,
-        pids_limit=max(host.pids_limit or 0, 0),
-        blkio_weight=host.blkio_weight,
-        device_rules=host.device_cgroup_rules or (),
-    )
-    return _possible(limits, host, cgroup)
-
-
-def _possible(
-    limits: Resources, host: HostConfig, cgroup: CgroupSetup
-) -> tuple[Resources, list[str]]:
-    """Leave out what the kernel lacks: Docker warns and goes on."""
-    lost = "Limitation discarded."
-    warnings: list[str] = []
-    have = cgroup.controllers
-    if "memory" not in have and (limits.memory_limit_bytes or limits.memory_reservation_bytes):
-        warnings.append(f"Your kernel does not support memory limit capabilities. {lost}")
-        limits = replace(
-            limits, memory_limit_bytes=0, memory_swap_bytes=0, memory_reservation_bytes=0
-        )
-    if not cgroup.swap_limit and limits.memory_swap_bytes:
-        if host.memory_swap:
-            warnings.append(f"Your kernel does not support swap limit capabilities. {lost}")
-        limits = replace(limits, memory_swap_bytes=0)
-    if cgroup.version == "2" and limits.memory_swappiness is not None:
-        if limits.memory_swappiness >= 0:
-            warnings.append("Your kernel does not support memory swappiness capabilities. " + lost)
-        limits = replace(limits, memory_swappiness=None)
-    if limits.oom_kill_disable and not cgroup.oom_kill_disable:
-        warnings.append("Your kernel does not support OomKillDisable. OomKillDisable discarded.")
-        limits = replace(limits, oom_kill_disable=False)
-    if "pids" not in have and limits.pids_limit:
-        warnings.append("Your kernel does not support PIDs limit capabilities. " + lost)
-        limits = replace(limits, pids_limit=0)
-    if "cpu" not in have and (limits.cpu_quota_us or limits.cpu_shares):
-        warnings.append("Your kernel does not support CPU CFS scheduler. CPU limit discarded.")
-        limits = replace(limits, cpu_quota_us=0, cpu_period_us=0, cpu_shares=0)
-    if "cpuset" not in have and (limits.cpuset_cpus or limits.cpuset_mems):
-        warnings.append("Your kernel does not support cpuset. Cpuset discarded.")
-        limits = replace(limits, cpuset_cpus="", cpuset_mems="")
-    blkio = "io" if cgroup.version == "2" else "blkio"
-    if blkio not in have and limits.blkio_weight:
-        warnings.append("Your kernel does not support Block I/O weight. Weight discarded.")
-        limits = replace(limits, blkio_weight=0)
-    return limits, warnings
 
 
 def container_workload(
@@ -126,14 +61,7 @@ def container_workload(
         domainname=config.domainname,
         readonly_rootfs=host.readonly_rootfs,
         mounts=by_depth(mounts),
-        devices=tuple(
-            Device(
-                path_on_host=device.path_on_host,
-                path=device.path_in_container or device.path_on_host,
-                permissions=device.cgroup_permissions or "rwm",
-            )
-            for device in host.devices or ()
-        ),
+        devices=wanted_devices(host),
         capabilities_add=host.cap_add or (),
         capabilities_drop=host.cap_drop or (),
         privileged=host.privileged,
@@ -145,9 +73,9 @@ def container_workload(
         ipc=_namespace(host.ipc_mode, "ipc", namespace_of),
         uts="host" if host.uts_mode == "host" else "new",
         cgroup="host" if host.cgroupns_mode == "host" else "new",
-        cgroup_path=posixpath.join(host.cgroup_parent or "/pogu", record.id),
+        cgroup_path=cgroup_path(record),
         resources=resources_of(host, cgroup)[0],
-        rlimits=_rlimits(host),
+        rlimits=wanted_rlimits(host),
         sysctls=_sysctls(host, network),
         shm_size_bytes=host.shm_size or _DEFAULT_SHM_BYTES,
         oom_score_adj=host.oom_score_adj,
@@ -155,6 +83,29 @@ def container_workload(
         readonly_paths=() if security.get("systempaths") == "unconfined" else host.readonly_paths,
         annotations=host.annotations or {},
     )
+
+
+def cgroup_path(record: ContainerRecord) -> str:
+    """Return where its control group lies, from the root of each hierarchy."""
+    return posixpath.join("/", record.host_config.cgroup_parent or "pogu", record.id)
+
+
+def wanted_devices(host: HostConfig) -> tuple[Device, ...]:
+    """Return the devices that are given; a directory stands for those below it. A privileged
+    container has the host's already.
+
+    Raises: InvalidParameter in Docker's words for what is no device.
+    """
+    given = (
+        Device(
+            path_on_host=device.path_on_host,
+            path=device.path_in_container or device.path_on_host,
+            permissions=device.cgroup_permissions or "rwm",
+        )
+        for device in host.devices or ()
+        if not (host.privileged and os.path.exists(device.path_in_container or device.path_on_host))
+    )
+    return tuple(one for device in given for one in devices_below(device))
 
 
 def _namespace(mode: str, kind: str, namespace_of: Callable[[str, str], str]) -> str:
@@ -205,7 +156,7 @@ def _security(host: HostConfig) -> dict[str, str]:
     return chosen
 
 
-def _rlimits(host: HostConfig) -> tuple[Rlimit, ...]:
+def wanted_rlimits(host: HostConfig) -> tuple[Rlimit, ...]:
     """What was asked for; open files otherwise as many as the engine may hand on, to 2^20."""
     chosen = {}
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -12,13 +12,19 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CgroupSetup:
-    """`mode` is v2, v1, hybrid or none; `controllers` those that can limit something."""
+    """`mode` is v2, v1, hybrid or none; `controllers` those that can limit something. v1 kernels
+    differ in the rest; that they have `blkio.bfq.weight` does not help, crun writes the old name.
+    """
 
     mode: str
     controllers: frozenset[str]
     swap_limit: bool
     oom_kill_disable: bool
     systemd: bool
+    io_weight: bool = True
+    io_weight_device: bool = True
+    io_throttle: bool = True
+    realtime: bool = False
 
     @property
     def version(self) -> str:
@@ -46,6 +52,7 @@ def detect(root: Path = CGROUP_ROOT, *, run: Path = Path("/run")) -> CgroupSetup
     names = {path.name for path in root.iterdir() if path.is_dir()} if root.is_dir() else set()
     v1 = {name for name in names if any(root.joinpath(name).glob("cgroup.clone_children"))}
     controllers = frozenset(part for name in v1 for part in name.split(","))
+    blkio = root / "blkio"
     hybrid = (root / "unified" / "cgroup.controllers").exists()
     return CgroupSetup(
         mode=("hybrid" if hybrid else "v1") if v1 else "none",
@@ -53,4 +60,8 @@ def detect(root: Path = CGROUP_ROOT, *, run: Path = Path("/run")) -> CgroupSetup
         swap_limit=(root / "memory" / "memory.memsw.limit_in_bytes").exists(),
         oom_kill_disable=(root / "memory" / "memory.oom_control").exists(),
         systemd=False,
+        io_weight=(blkio / "blkio.weight").exists(),
+        io_weight_device=(blkio / "blkio.weight_device").exists(),
+        io_throttle=(blkio / "blkio.throttle.read_bps_device").exists(),
+        realtime=(root / "cpu" / "cpu.rt_runtime_us").exists(),
     )

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from pogu.linux.cgroup import CGROUP_ROOT
 
-__all__ = ["CpuUsage", "GroupUsage", "IoEntry", "MemoryUsage", "group_places", "read_usage"]
+__all__ = [
+    "CpuUsage",
+    "GroupUsage",
+    "IoEntry",
+    "MemoryUsage",
+    "group_places",
+    "oom_kills",
+    "read_usage",
+]
 
 UNLIMITED = (1 << 63) - 4096
 """What v1 says for "no limit"; v2 says `max`."""
@@ -100,6 +108,13 @@ def read_usage(places: Mapping[str, Path]) -> GroupUsage:
     if unified is not None and (unified / "memory.current").exists():
         return _read_v2(unified)
     return _read_v1(places)
+
+
+def oom_kills(path: str, root: Path = CGROUP_ROOT) -> int:
+    """How many processes of the group at `path` the kernel has killed for want of memory."""
+    group = path.lstrip("/")
+    files = (root / "memory" / group / "memory.oom_control", root / group / "memory.events")
+    return max(_pairs(file).get("oom_kill", 0) for file in files)
 
 
 # ---- v2 --------------------------------------------------------------------------------------

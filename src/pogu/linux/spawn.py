@@ -6,11 +6,17 @@ asyncio's own subprocesses cost 3 to 5 ms each (a thread to watch each child); t
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 __all__ = ["is_awaited", "reap", "spawn", "wait_child", "wait_pidfd"]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_CLONE_FS = 0x200
 
 _AWAITED: set[int] = set()
 """Children that whoever started them will reap."""
@@ -25,10 +31,12 @@ def spawn(
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
     new_session: bool = False,
+    directory: Path | None = None,
 ) -> int:
     """Start `argv` (looked up on PATH) and return its pid; the caller waits for it.
 
-    `pass_fds` keep their numbers in the child. Raises: OSError when the program is missing.
+    `pass_fds` keep their numbers in the child; `directory` is where it works, None = where we do.
+    Raises: OSError when the program or the directory is missing.
     """
     actions: list[tuple[int, int, int]] = [
         (os.POSIX_SPAWN_DUP2, stdin, 0),
@@ -36,17 +44,44 @@ def spawn(
         (os.POSIX_SPAWN_DUP2, stderr, 2),
         *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in pass_fds),
     ]
-    pid = os.posix_spawnp(
-        argv[0],
-        list(argv),
-        dict(os.environ if env is None else env),
-        file_actions=actions,
-        setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD],
-        setsigmask=[],
-        setsid=new_session,
-    )
-    _AWAITED.add(pid)
-    return pid
+
+    def start() -> int:
+        pid = os.posix_spawnp(
+            argv[0],
+            list(argv),
+            dict(os.environ if env is None else env),
+            file_actions=actions,
+            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD],
+            setsigmask=[],
+            setsid=new_session,
+        )
+        _AWAITED.add(pid)
+        return pid
+
+    return start() if directory is None else _working_in(directory, start)
+
+
+def _working_in(directory: Path, start: Callable[[], int]) -> int:
+    """Call `start` in a thread that works in `directory`; the others stay where they are."""
+    done: list[int] = []
+    failure: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            if _libc.unshare(_CLONE_FS) < 0:
+                code = ctypes.get_errno()
+                raise OSError(code, os.strerror(code), "unshare(CLONE_FS)")
+            os.chdir(directory)
+            done.append(start())
+        except BaseException as err:
+            failure.append(err)
+
+    thread = threading.Thread(target=body, name="pogu-spawn")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return done[0]
 
 
 def is_awaited(pid: int) -> bool:

@@ -16,8 +16,10 @@ __all__ = [
     "NetworkingConfig",
     "PortBinding",
     "RestartPolicy",
+    "ThrottleDevice",
     "Ulimit",
     "UpdateRequest",
+    "WeightDevice",
 ]
 
 
@@ -103,6 +105,20 @@ class DeviceMapping(_Wire, frozen=True, kw_only=True):
     cgroup_permissions: str = "rwm"
 
 
+class WeightDevice(_Wire, frozen=True, kw_only=True):
+    """Share of one block device, 10 to 1000."""
+
+    path: str
+    weight: int
+
+
+class ThrottleDevice(_Wire, frozen=True, kw_only=True):
+    """Highest rate for one block device: bytes or operations a second."""
+
+    path: str
+    rate: int
+
+
 class MountSpec(_Wire, frozen=True, kw_only=True, omit_defaults=True):
     """One `--mount`; the option objects stay raw because they are echoed as given."""
 
@@ -160,6 +176,15 @@ class HostConfig(_Wire, frozen=True, kw_only=True):
     nano_cpus: int = 0
     cgroup_parent: str = ""
     blkio_weight: int = 0
+    blkio_weight_device: tuple[WeightDevice, ...] | None = None
+    blkio_device_read_bps: tuple[ThrottleDevice, ...] | None = None
+    blkio_device_write_bps: tuple[ThrottleDevice, ...] | None = None
+    blkio_device_read_iops: tuple[ThrottleDevice, ...] | None = msgspec.field(
+        name="BlkioDeviceReadIOps", default=None
+    )
+    blkio_device_write_iops: tuple[ThrottleDevice, ...] | None = msgspec.field(
+        name="BlkioDeviceWriteIOps", default=None
+    )
     cpu_period: int = 0
     cpu_quota: int = 0
     cpu_realtime_period: int = 0

@@ -182,6 +182,7 @@ class Conmon:
                     pass_fds=(sync_child,),
                     env=environment,
                     new_session=True,
+                    directory=run_dir,  # conmon leaves a file `oom` where it works
                 )
             except FileNotFoundError as err:
                 raise SystemFailure(
@@ -293,7 +294,7 @@ class Conmon:
             return None
 
     def oom_killed(self, container_id: str) -> bool:
-        """True when conmon saw an OOM kill (file `oom` in the bundle's persist directory)."""
+        """True when conmon saw an OOM kill; it leaves a file `oom`, also while it runs."""
         return (self._dir(container_id) / "oom").exists()
 
     def forget(self, container_id: str) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 import stat
+from dataclasses import replace
 
 from pogu.errors import InvalidParameter
 from pogu.runtime.workload import Device, Workload
 
-__all__ = ["device_node", "device_rules", "spec_device", "stat_device"]
+__all__ = ["device_node", "device_rules", "devices_below", "io_limit", "spec_device", "stat_device"]
 
 Json = dict[str, object]
 
@@ -55,6 +56,39 @@ def stat_device(path: str) -> tuple[str, int, int, int]:
 def spec_device(device: Device) -> Json:
     """Return the node of a host's device. Raises: InvalidParameter when it is none."""
     return device_node(device.path_on_host, device.path, stat_device(device.path_on_host))
+
+
+def io_limit(path: str, kind: str, value: int) -> Json:
+    """Return one entry of the spec's `blockIO`. Raises: InvalidParameter in Docker's words."""
+    try:
+        info = os.stat(path)
+    except OSError as err:
+        raise InvalidParameter(f"stat {path}: {(err.strerror or '').lower()}") from err
+    key = "weight" if kind == "weightDevice" else "rate"
+    return {"major": os.major(info.st_rdev), "minor": os.minor(info.st_rdev), key: value}
+
+
+def devices_below(device: Device) -> tuple[Device, ...]:
+    """Return the device itself, or those below it when it is a directory, as Docker does.
+
+    Raises: InvalidParameter when there is nothing to give.
+    """
+    if not os.path.isdir(device.path_on_host):
+        return (device,)
+    found = []
+    for directory, _, names in os.walk(device.path_on_host):
+        for name in sorted(names):
+            path = os.path.join(directory, name)
+            info = os.lstat(path)
+            if stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode):
+                inside = device.path + path.removeprefix(device.path_on_host)
+                found.append(replace(device, path_on_host=path, path=inside))
+    if not found:
+        raise InvalidParameter(
+            "error gathering device information while adding custom device"
+            f' "{device.path_on_host}": no such device nodes'
+        )
+    return tuple(found)
 
 
 def device_rules(workload: Workload) -> list[Json]:

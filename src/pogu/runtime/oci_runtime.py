@@ -26,7 +26,7 @@ from pogu.runtime.spec import limits_config, runtime_config
 from pogu.runtime.user import resolve_user
 from pogu.runtime.workload import Resources, Rlimit, Workload
 
-__all__ = ["OciRuntime", "RuntimeState", "resolve_user", "write_bundle"]
+__all__ = ["OciRuntime", "RuntimeState", "possible_rlimits", "resolve_user", "write_bundle"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class RuntimeState:
 
 def write_bundle(bundle: Path, workload: Workload) -> list[str]:
     """Write `bundle/config.json`; return warnings (a clamped rlimit)."""
-    rlimits, warnings = _clamp(workload.rlimits)
+    rlimits, warnings = possible_rlimits(workload.rlimits)
     config = runtime_config(
         replace(workload, rlimits=rlimits),
         bounding=bounding_capabilities(),
@@ -61,7 +61,7 @@ def bounding_capabilities(status: Path = Path("/proc/self/status")) -> frozenset
     return frozenset(ALL_CAPABILITIES)
 
 
-def _clamp(limits: tuple[Rlimit, ...]) -> tuple[tuple[Rlimit, ...], list[str]]:
+def possible_rlimits(limits: tuple[Rlimit, ...]) -> tuple[tuple[Rlimit, ...], list[str]]:
     """Without CAP_SYS_RESOURCE a hard limit cannot be raised: lower it and say so."""
     if "CAP_SYS_RESOURCE" in bounding_capabilities():
         return limits, []

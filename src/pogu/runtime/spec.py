@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from pogu.runtime.capabilities import ALL_CAPABILITIES, capability_set
-from pogu.runtime.device import device_rules, spec_device
+from pogu.runtime.device import device_rules, io_limit, spec_device
 from pogu.runtime.seccomp import seccomp_for
 from pogu.runtime.workload import BindMount, Resources, Workload
 
@@ -180,6 +180,8 @@ def limits_config(limits: Resources) -> Json:
             "shares": limits.cpu_shares,
             "quota": limits.cpu_quota_us,
             "period": limits.cpu_period_us,
+            "realtimeRuntime": limits.cpu_rt_runtime_us,
+            "realtimePeriod": limits.cpu_rt_period_us,
             "cpus": limits.cpuset_cpus,
             "mems": limits.cpuset_mems,
         }
@@ -188,9 +190,20 @@ def limits_config(limits: Resources) -> Json:
         resources["cpu"] = cpu
     if limits.pids_limit:
         resources["pids"] = {"limit": limits.pids_limit}
-    if limits.blkio_weight:
-        resources["blockIO"] = {"weight": limits.blkio_weight}
+    block_io = _block_io(limits)
+    if block_io:
+        resources["blockIO"] = block_io
     return resources
+
+
+def _block_io(limits: Resources) -> Json:
+    """The spec names devices by number. Raises: InvalidParameter for a path that is none."""
+    said: Json = {"weight": limits.blkio_weight} if limits.blkio_weight else {}
+    for kind in dict.fromkeys(limit.kind for limit in limits.io_limits):
+        said[kind] = [
+            io_limit(one.path, one.kind, one.value) for one in limits.io_limits if one.kind == kind
+        ]
+    return said
 
 
 def _present(values: Mapping[str, object]) -> Json:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["DEFAULT_PATH", "BindMount", "Device", "Resources", "Rlimit", "UserIds", "Workload"]
+__all__ = [
+    "DEFAULT_PATH",
+    "BindMount",
+    "Device",
+    "IoLimit",
+    "Resources",
+    "Rlimit",
+    "UserIds",
+    "Workload",
+]
 
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -51,6 +60,15 @@ class Rlimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IoLimit:
+    """A limit for one block device; `kind` is the runtime spec's (`throttleReadBpsDevice`)."""
+
+    kind: str
+    path: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """cgroup limits; 0, empty or None means unlimited."""
 
@@ -62,10 +80,13 @@ class Resources:
     cpu_shares: int = 0
     cpu_quota_us: int = 0
     cpu_period_us: int = 0
+    cpu_rt_runtime_us: int = 0
+    cpu_rt_period_us: int = 0
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     pids_limit: int = 0
     blkio_weight: int = 0
+    io_limits: tuple[IoLimit, ...] = ()
     device_rules: tuple[str, ...] = ()
 
 

@@ -564,3 +564,20 @@ def test_an_illegal_change_is_refused_and_not_recorded(host: FakeHost) -> None:
 )
 def test_times_are_read_back(text: str, expected: int) -> None:
     assert parse_time_ns(text) == expected
+
+
+async def test_running_out_of_memory_is_said_once_while_it_runs(host: FakeHost) -> None:
+    entry = host.add(a_container())
+    waiter = an_exit_waiter(entry)
+    host.next = [sh("read line; exit 0")]
+    oom = host.paths.run_containers / entry.id / "oom"
+    oom.parent.mkdir()
+    await host.lifecycle.start(entry)
+    host.lifecycle.note_oom(entry)
+    oom.touch()
+    host.lifecycle.note_oom(entry)
+    host.lifecycle.note_oom(entry)
+    assert entry.state.oom_killed
+    await host.lifecycle.kill(entry, "KILL")
+    await soon(waiter)
+    assert [action for action in host.happened() if action == "oom"] == ["oom"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import pytest
 from tests.builders import a_host_config, a_request
 
@@ -199,3 +200,24 @@ def test_the_bounds_of_a_log_are_read(options: dict[str, str], expected: tuple[i
 def test_wrong_bounds_are_refused(options: dict[str, str]) -> None:
     with pytest.raises(InvalidParameter, match="max-"):
         bounds(**options)
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "words"),
+    [
+        ("kernel.core_pattern", HostConfig(), "is not allowed"),
+        ("vm.swappiness", HostConfig(), "is not allowed"),
+        ("net.core.somaxconn", HostConfig(network_mode="host"), "host network namespace"),
+        ("kernel.shmmax", HostConfig(ipc_mode="host"), "hosts ipc namespace"),
+        ("kernel.domainname", HostConfig(uts_mode="host"), "hosts uts namespace"),
+    ],
+)
+def test_a_sysctl_of_the_host_is_refused(name: str, host: HostConfig, words: str) -> None:
+    host = msgspec.structs.replace(host, sysctls={name: "1"})
+    with pytest.raises(InvalidParameter, match=words):
+        check_request(a_request(host))
+
+
+@pytest.mark.parametrize("name", ["net.core.somaxconn", "fs.mqueue.msg_max", "kernel.sem"])
+def test_a_sysctl_of_the_container_is_let_through(name: str) -> None:
+    assert check_request(a_request(HostConfig(sysctls={name: "1"}))) == []

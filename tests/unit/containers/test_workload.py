@@ -9,11 +9,19 @@ import pytest
 from tests.builders import CONTAINER_ID, a_cgroup_setup, a_config, a_record
 
 from pogu.containers import workload as workload_module
+from pogu.containers.limits import resources_of
 from pogu.containers.model import MountPoint
-from pogu.containers.workload import container_workload, resources_of
+from pogu.containers.workload import container_workload
 from pogu.errors import InvalidParameter
 from pogu.linux.cgroup import CgroupSetup
-from pogu.model.container import ContainerConfig, DeviceMapping, HostConfig, Ulimit
+from pogu.model.container import (
+    ContainerConfig,
+    DeviceMapping,
+    HostConfig,
+    ThrottleDevice,
+    Ulimit,
+    WeightDevice,
+)
 from pogu.runtime.workload import BindMount, Device, Resources, Rlimit, UserIds, Workload
 
 MIB = 1024 * 1024
@@ -80,7 +88,18 @@ V1 = a_cgroup_setup("memory", "blkio", mode="v1", oom_kill_disable=True)
         (HostConfig(oom_kill_disable=True), a_cgroup_setup(), "OomKillDisable"),
         (HostConfig(pids_limit=9), a_cgroup_setup("memory"), "PIDs limit"),
         (HostConfig(cpu_quota=5000), a_cgroup_setup("memory"), "CPU CFS"),
-        (HostConfig(cpu_shares=5), a_cgroup_setup("memory"), "CPU CFS"),
+        (HostConfig(cpu_shares=5), a_cgroup_setup("memory"), "CPU shares"),
+        (HostConfig(cpu_realtime_runtime=9), a_cgroup_setup(), "CPU real-time"),
+        (
+            HostConfig(blkio_device_read_bps=(ThrottleDevice(path="/dev/a", rate=9),)),
+            a_cgroup_setup("memory"),
+            "Block I/O BPS read limit discarded",
+        ),
+        (
+            HostConfig(blkio_weight_device=(WeightDevice(path="/dev/a", weight=9),)),
+            a_cgroup_setup("memory"),
+            "Weight-device discarded",
+        ),
         (HostConfig(cpuset_cpus="0"), a_cgroup_setup("memory"), "cpuset"),
         (HostConfig(blkio_weight=10), a_cgroup_setup("memory"), "Block I/O"),
         (HostConfig(blkio_weight=10), a_cgroup_setup("memory", "io", mode="v1"), "Block I/O"),
@@ -99,6 +118,25 @@ def test_v1_has_what_v2_lacks() -> None:
     limits, warnings = resources_of(host, V1)
     assert warnings == []
     assert limits == Resources(memory_swappiness=5, oom_kill_disable=True, blkio_weight=10)
+
+
+def test_rates_of_devices_are_in_the_specs_words() -> None:
+    host = HostConfig(
+        blkio_weight_device=(WeightDevice(path="/dev/a", weight=10),),
+        blkio_device_read_bps=(ThrottleDevice(path="/dev/a", rate=1),),
+        blkio_device_write_bps=(ThrottleDevice(path="/dev/a", rate=2),),
+        blkio_device_read_iops=(ThrottleDevice(path="/dev/a", rate=3),),
+        blkio_device_write_iops=(ThrottleDevice(path="/dev/b", rate=4),),
+    )
+    limits, warnings = resources_of(host, a_cgroup_setup())
+    assert warnings == []
+    assert [(one.kind, one.path, one.value) for one in limits.io_limits] == [
+        ("weightDevice", "/dev/a", 10),
+        ("throttleReadBpsDevice", "/dev/a", 1),
+        ("throttleWriteBpsDevice", "/dev/a", 2),
+        ("throttleReadIOPSDevice", "/dev/a", 3),
+        ("throttleWriteIOPSDevice", "/dev/b", 4),
+    ]
 
 
 @pytest.mark.parametrize(("swap", "warnings"), [(0, 0), (9 * MIB, 1)])

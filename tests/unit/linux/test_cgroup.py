@@ -78,3 +78,16 @@ def test_a_host_without_control_groups(tmp_path: Path) -> None:
     assert detected(tmp_path, {}).mode == "none"
     absent = detect(tmp_path / "absent", run=tmp_path)
     assert (absent.mode, absent.controllers) == ("none", frozenset())
+
+
+def test_v1_says_which_limits_of_block_devices_it_has(tmp_path: Path) -> None:
+    files = V1 | {"blkio/blkio.throttle.read_bps_device": "", "blkio/blkio.bfq.weight": "100\n"}
+    setup = detected(tmp_path, files)
+    assert (setup.io_throttle, setup.io_weight, setup.io_weight_device) == (True, False, False)
+
+
+def test_v2_limits_block_devices_where_it_has_the_controller(tmp_path: Path) -> None:
+    setup = detected(tmp_path, V2)
+    assert setup.io_throttle
+    assert setup.io_weight
+    assert not setup.realtime

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pogu.linux.cgroup_usage import group_places, read_usage
+import pytest
+
+from pogu.linux.cgroup_usage import group_places, oom_kills, read_usage
 
 ID = "0123456789abcdef"
 
@@ -101,3 +103,17 @@ def test_controllers_mounted_together_are_found(tmp_path: Path) -> None:
 def test_what_is_missing_counts_as_nothing(tmp_path: Path) -> None:
     usage = read_usage(group_places(V1_MEMBERSHIP, ID, tmp_path))
     assert (usage.cpu.total_ns, usage.memory.usage_bytes, usage.pids) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("memory/pogu/c1/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+        ("pogu/c1/memory.events", "low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\n"),
+    ],
+)
+def test_oom_kills_are_counted_on_v1_and_v2(tmp_path: Path, file: str, text: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(text)
+    assert oom_kills("/pogu/c1", tmp_path) == 2
+    assert oom_kills("/pogu/c2", tmp_path) == 0
