@@ -88,6 +88,25 @@ def test_two_platforms_of_one_name_are_here_at_once(
     engine.ok("rmi", name, arm)
 
 
+def test_each_from_may_name_its_platform_and_args_tell_builder_and_target(
+    engine: EngineProcess, registry: RegistryProcess, tmp_path: Path
+) -> None:
+    name, _ = a_multi_platform_image(engine, registry, "stages")
+    shown = "echo $BUILDPLATFORM $TARGETPLATFORM > /platforms"
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM --platform=$BUILDPLATFORM {name} AS builder\n"
+        f"ARG BUILDPLATFORM TARGETPLATFORM\nRUN {shown}\n"
+        "FROM scratch\nCOPY --from=builder /platforms /\n"
+    )
+    engine.ok("build", "-q", "--platform", "linux/arm64", "-t", "crossed", str(tmp_path))
+    assert engine.ok("image", "inspect", "-f", "{{.Architecture}}", "crossed") == "arm64"
+    container = engine.ok("create", "--platform", "linux/arm64", "crossed", "none")
+    engine.ok("cp", f"{container}:/platforms", str(tmp_path))
+    assert (tmp_path / "platforms").read_text().split() == ["linux/amd64", "linux/arm64"]
+    engine.ok("rm", container)
+    engine.ok("rmi", "crossed")
+
+
 def test_run_pulls_the_platform_that_is_not_here(
     engine: EngineProcess, registry: RegistryProcess
 ) -> None:

@@ -40,32 +40,37 @@ class BaseImages:
         self._platform = platform
         self._always = always
         self._emit = emit
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._pulled: dict[str, Image] = {}
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._found: dict[tuple[str, str], Image] = {}
 
-    async def get(self, name: str) -> Image:
-        """Raises: NotFound in Docker's words, with the near miss or why it could not be pulled."""
-        async with self._locks.setdefault(name, asyncio.Lock()):
-            if name in self._pulled:
-                return self._pulled[name]
-            missing: NotFound | None = None
-            try:
-                image = self._here(name)
-                if not self._always:
-                    return image
-            except NotFound as err:
-                missing = err
-            image = await self._pull(name, missing)
-            self._pulled[name] = image
-            return image
+    async def get(self, name: str, platform: str = "") -> Image:
+        """Return the same at every call. `platform` overrides the build's.
 
-    def _here(self, name: str) -> Image:
+        Raises: NotFound in Docker's words, with the near miss or why it could not be pulled.
+        """
+        wanted = name, platform or self._platform
+        async with self._locks.setdefault(wanted, asyncio.Lock()):
+            if wanted not in self._found:
+                self._found[wanted] = await self._find(*wanted)
+            return self._found[wanted]
+
+    async def _find(self, name: str, platform: str) -> Image:
+        missing: NotFound | None = None
+        try:
+            image = self._here(name, platform)
+            if not self._always:
+                return image
+        except NotFound as err:
+            missing = err
+        return await self._pull(name, platform, missing)
+
+    def _here(self, name: str, platform: str) -> Image:
         """What is here under the name, for the platform that is asked for. Raises: NotFound."""
-        if not self._platform:
+        if not platform:
             return self._images.resolve(name)
-        return self._indexes.for_platform(name, parse_platform(self._platform))
+        return self._indexes.for_platform(name, parse_platform(platform))
 
-    async def _pull(self, name: str, missing: NotFound | None) -> Image:
+    async def _pull(self, name: str, platform: str, missing: NotFound | None) -> Image:
         reference = parse_reference(name)
 
         async def emit(event: TransferEvent) -> None:
@@ -76,12 +81,12 @@ class BaseImages:
         try:
             return await self._puller.pull(
                 reference,
-                platform=self._platform,
+                platform=platform,
                 credentials=credentials_for(reference.domain, self._credentials),
                 emit=emit,
             )
         except EngineError as err:
             if missing is None:
-                return self._here(name)  # --pull without a registry: what is here
+                return self._here(name, platform)  # --pull without a registry: what is here
             near = missing.hint if (missing.hint or "").startswith("did you mean") else None
             raise NotFound(f"{missing.message}: {err.message}", hint=near or err.hint) from err

@@ -14,12 +14,14 @@ from pogu.build.graph import Plan
 from pogu.build.run import Runner
 from pogu.build.state import StageState
 from pogu.config import Config
-from pogu.dockerfile.instructions import Dockerfile
+from pogu.dockerfile.expand import expand_word
+from pogu.dockerfile.instructions import Dockerfile, Stage
 from pogu.images.store import Image
+from pogu.oci.index import Platform
 from pogu.runtime.workload import Resources
 from pogu.storage.layers import LayerStore
 
-__all__ = ["BuildJob", "Emit", "StageResults"]
+__all__ = ["BuildJob", "Emit", "StageResults", "base_platform"]
 
 Emit = Callable[[BuildEvent], Awaitable[None]]
 
@@ -29,7 +31,7 @@ class StageResults(Protocol):
 
     async def stage(self, index: int) -> StageState: ...
 
-    async def image(self, name: str) -> Image: ...
+    async def image(self, name: str, platform: str = "") -> Image: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class BuildJob:
     """What this build is called, for finding what its steps were last time."""
     build_args: Mapping[str, str | None]
     meta_args: Mapping[str, str]
+    target: Platform
+    """What an image from scratch is for."""
     no_cache: bool
     network: str
     resources: Resources
@@ -55,3 +59,10 @@ class BuildJob:
     extra_hosts: Sequence[str]
     slots: asyncio.Semaphore
     emit: Emit
+
+
+def base_platform(stage: Stage, job: BuildJob) -> str:
+    """What `FROM --platform=` says, its variables replaced; empty where it says nothing."""
+    if not stage.base.platform:
+        return ""
+    return expand_word(stage.base.platform, job.meta_args, job.dockerfile.escape)

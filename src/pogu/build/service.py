@@ -18,26 +18,28 @@ from pogu.build.cache import BuildCache, CacheEntry
 from pogu.build.context import Context, FileDigests
 from pogu.build.events import BuildEvent, Built, Tagged, Warned
 from pogu.build.graph import find_stage, plan
-from pogu.build.job import BuildJob
+from pogu.build.job import BuildJob, base_platform
 from pogu.build.run import Runner
 from pogu.build.stage import StageBuild
-from pogu.build.state import PREDEFINED_ARGS, StageState, platform_args
+from pogu.build.state import PREDEFINED_ARGS, StageState, own_platform, platform_args
 from pogu.build.workspace import sweep
 from pogu.config import Config
 from pogu.db import Database
 from pogu.dockerfile.expand import expand_word
 from pogu.dockerfile.flags import near
-from pogu.dockerfile.instructions import Dockerfile
+from pogu.dockerfile.instructions import Dockerfile, Stage
 from pogu.dockerfile.parser import parse_dockerfile
 from pogu.errors import EngineError, InvalidParameter, NotFound, first_error
 from pogu.events import EventBus
 from pogu.images.indexes import Indexes
+from pogu.images.platform import parse_platform
 from pogu.images.pull import Puller
 from pogu.images.store import Image, ImageStore
 from pogu.linux.blocking import in_thread
 from pogu.linux.openat2 import read_in_root
 from pogu.network.service import Networks
 from pogu.oci.digest import ChainId
+from pogu.oci.index import Platform
 from pogu.oci.reference import Reference
 from pogu.registry.credentials import Credentials
 from pogu.runtime.oci_runtime import OciRuntime
@@ -148,7 +150,8 @@ class Builder:
         dockerfile = parse_dockerfile(raw)
         for warning in dockerfile.warnings:
             await emit(Warned(text=warning))
-        meta_args = _meta_args(dockerfile, request.build_args)
+        target = parse_platform(request.platform) if request.platform else own_platform()
+        meta_args = platform_args(target) | _meta_args(dockerfile, request.build_args, target)
         names = _base_names(dockerfile, meta_args)
         planned = plan(dockerfile, request.target, names)
         context = await in_thread(Context.of_directory, request.context, request.dockerfile)
@@ -164,7 +167,8 @@ class Builder:
             context=context,
             place=place,
             build_args=request.build_args,
-            meta_args={**platform_args(), **meta_args},
+            meta_args=meta_args,
+            target=target,
             no_cache=request.no_cache,
             network=request.network,
             resources=Resources(
@@ -189,26 +193,21 @@ class Builder:
         stages = _Stages(job, names, bases)
         state = await stages.run()
         await _warn_unused(request, job, stages.used_args, emit)
-        return await self._store(state, request, emit, names[planned.target.index], job)
+        parent = await stages.base_of(planned.target)
+        return await self._store(state, request, emit, parent)
 
     async def _store(
         self,
         state: StageState,
         request: BuildRequest,
         emit: Callable[[BuildEvent], Awaitable[None]],
-        base_name: str,
-        job: BuildJob,
+        base: Image | None,
     ) -> Image:
         if request.labels:
             labels = {**(state.config.labels or {}), **request.labels}
             state = state.with_config(labels=dict(labels))
-        parent = None
-        stage = find_stage(job.dockerfile, base_name, before=job.plan.target.index)
-        if stage is None and base_name != "scratch":
-            parent = self._images.resolve(base_name).id
         config = state.image_config()
-        if parent is not None and state.image_id() == parent:
-            parent = None
+        parent = None if base is None or state.image_id() == base.id else base.id
         image = await self._images.create(config, parent=parent, references=list(request.tags))
         await emit(Built(image_id=image.id))
         for tag in request.tags:
@@ -256,9 +255,16 @@ class _Stages:
     async def stage(self, index: int) -> StageState:
         return await asyncio.shield(self._tasks[index])
 
-    async def image(self, name: str) -> Image:
+    async def image(self, name: str, platform: str = "") -> Image:
         """Raises: NotFound in Docker's words."""
-        return await self._bases.get(name)
+        return await self._bases.get(name, platform)
+
+    async def base_of(self, stage: Stage) -> Image | None:
+        """The image that a stage stands on; None for scratch and another stage."""
+        name = self._names[stage.index]
+        if name == "scratch" or find_stage(self._job.dockerfile, name, before=stage.index):
+            return None
+        return await self._bases.get(name, base_platform(stage, self._job))
 
     @property
     def used_args(self) -> set[str]:
@@ -307,10 +313,12 @@ def _unreadable(context: Path, path: Path, name: str, err: OSError) -> EngineErr
     )
 
 
-def _meta_args(dockerfile: Dockerfile, build_args: Mapping[str, str | None]) -> dict[str, str]:
+def _meta_args(
+    dockerfile: Dockerfile, build_args: Mapping[str, str | None], target: Platform
+) -> dict[str, str]:
     """Values of the ARGs before the first FROM."""
     values: dict[str, str] = {}
-    known = platform_args()
+    known = platform_args(target)
     for instruction in dockerfile.meta_args:
         for name, default in instruction.pairs:
             given = build_args.get(name)
@@ -324,9 +332,8 @@ def _meta_args(dockerfile: Dockerfile, build_args: Mapping[str, str | None]) -> 
 def _base_names(dockerfile: Dockerfile, meta_args: Mapping[str, str]) -> dict[int, str]:
     """Each stage's FROM with its variables replaced."""
     names = {}
-    lookup = {**platform_args(), **meta_args}
     for stage in dockerfile.stages:
-        name = expand_word(stage.base.image, lookup, dockerfile.escape)
+        name = expand_word(stage.base.image, meta_args, dockerfile.escape)
         if not name:
             raise InvalidParameter(
                 f"base name ({stage.base.image}) should not be blank",

@@ -13,7 +13,7 @@ from pogu.build.copy import make_directory
 from pogu.build.copy_step import CopyStep
 from pogu.build.events import StepCached, StepDone, StepOutput, StepStarted, Triggered
 from pogu.build.graph import find_stage
-from pogu.build.job import BuildJob, StageResults
+from pogu.build.job import BuildJob, StageResults, base_platform
 from pogu.build.metadata import apply_metadata
 from pogu.build.run import RunFailed, RunJob
 from pogu.build.state import PREDEFINED_ARGS, StageState
@@ -23,7 +23,7 @@ from pogu.dockerfile.instructions import Add, Arg, Copy, Instruction, Onbuild, R
 from pogu.dockerfile.parser import excerpt, parse_instruction
 from pogu.errors import EngineError, InvalidParameter, NotImplementedByEngine
 from pogu.images.image import short_id
-from pogu.images.platform import platform_of
+from pogu.images.platform import parse_platform, platform_of
 from pogu.images.store import Image
 from pogu.linux.blocking import in_thread, in_thread_to_end
 from pogu.linux.openat2 import openat2_in_root
@@ -103,12 +103,14 @@ class StageBuild:
             self._cache.base_name = f"stage {stage.name}"
             began = await self._started(self._stage.base, number)
         elif image_name == "scratch":
-            state = StageState()
+            platform = base_platform(self._stage, self._job)
+            state = StageState(platform=parse_platform(platform) if platform else self._job.target)
             self._cache.base_name = "scratch"
             began = await self._started(self._stage.base, number)
         else:
             began = await self._started(self._stage.base, number)
-            image = await self._results.image(image_name)
+            platform = base_platform(self._stage, self._job)
+            image = await self._results.image(image_name, platform)
             self._cache.base_name = f"{image_name} {short_id(image.id)}"
             state = _state_of(image)
         await self._done(number, state, began)

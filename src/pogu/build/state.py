@@ -16,7 +16,7 @@ from pogu.oci.digest import ChainId, DiffId, Digest, sha256_digest
 from pogu.oci.image import HistoryEntry, ImageConfig, RootFs, encode_image_config
 from pogu.oci.index import Platform
 
-__all__ = ["PREDEFINED_ARGS", "StageState", "platform_args"]
+__all__ = ["PREDEFINED_ARGS", "StageState", "own_platform", "platform_args"]
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 PREDEFINED_ARGS = frozenset(
@@ -27,16 +27,26 @@ PREDEFINED_ARGS = frozenset(
 """Build args that need no ARG and stand neither in the history nor in the cache key."""
 
 
-def platform_args() -> dict[str, str]:
-    """The eight args that each ARG without default may name."""
-    arch = host_architecture()
-    values = {"PLATFORM": f"linux/{arch}", "OS": "linux", "ARCH": arch, "VARIANT": ""}
+def platform_args(target: Platform | None = None) -> dict[str, str]:
+    """The eight args that each ARG without default may name; the target is this host's platform
+    where no other is asked for.
+    """
+    own = own_platform()
+    sides = {"TARGET": target or own, "BUILD": own}
     return {
-        f"{side}{name}": value for side in ("TARGET", "BUILD") for name, value in values.items()
+        f"{side}{name}": value
+        for side, platform in sides.items()
+        for name, value in (
+            ("PLATFORM", str(platform)),
+            ("OS", platform.os),
+            ("ARCH", platform.architecture),
+            ("VARIANT", platform.variant),
+        )
     }
 
 
-def _own_platform() -> Platform:
+def own_platform() -> Platform:
+    """What is built where nothing else is asked for."""
     return Platform(os="linux", architecture=host_architecture())
 
 
@@ -52,7 +62,7 @@ class StageState:
     created: str = ""
     args: Mapping[str, str] = field(default_factory=dict)
     """Build args in scope: declared by ARG in this stage, with their values."""
-    platform: Platform = field(default_factory=_own_platform)
+    platform: Platform = field(default_factory=own_platform)
     """The base image's: what is built on it is for the same."""
     cmd_set: bool = False
     """CMD was given in this stage: a later ENTRYPOINT does not take it back."""
@@ -89,7 +99,7 @@ class StageState:
     def identity(self) -> str:
         """What a following step depends on: the layers and the config, not when they were made."""
         parts: list[object] = [self.top_layer, self.config, self.author]
-        if self.platform != _own_platform():
+        if self.platform != own_platform():
             parts.append(self.platform)
         body = msgspec.json.encode(parts)
         return sha256_digest(body).removeprefix("sha256:")

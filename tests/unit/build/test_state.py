@@ -10,6 +10,7 @@ from pogu.build.state import StageState, platform_args
 from pogu.dockerfile.parser import parse_instruction
 from pogu.errors import InvalidParameter
 from pogu.model.container import ContainerConfig
+from pogu.oci.index import Platform
 
 
 def after(
@@ -194,6 +195,16 @@ def test_history_gives_the_image_its_time() -> None:
     config = state.image_config()
     assert config.created == "2030-01-01T00:00:00Z"
     assert [(line.created_by, line.empty_layer) for line in config.history] == [("RUN x", False)]
+
+
+def test_the_target_may_be_another_platform_than_the_builders() -> None:
+    args = platform_args(Platform(os="linux", architecture="arm", variant="v7"))
+    assert (args["TARGETPLATFORM"], args["TARGETARCH"], args["TARGETVARIANT"]) == (
+        "linux/arm/v7",
+        "arm",
+        "v7",
+    )
+    assert args["BUILDPLATFORM"] == platform_args()["TARGETPLATFORM"]
 
 
 def test_platform_args_name_this_machine() -> None:
