@@ -36,7 +36,7 @@ from pogu.storage.layers import LayerStore
 from pogu.upkeep.check import Checker
 from pogu.upkeep.prune import Pruning
 from pogu.upkeep.repair import Repairer
-from pogu.volumes import Volumes
+from pogu.volumes.service import Volumes
 
 __all__ = ["Engine", "open_engine"]
 

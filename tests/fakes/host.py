@@ -32,6 +32,7 @@ from pogu.network.service import Networks
 from pogu.runtime.conmon import AttachStream, Conmon, Monitored
 from pogu.runtime.oci_runtime import OciRuntime, RuntimeState
 from pogu.storage.layers import LayerStore
+from pogu.volumes.service import Volumes
 
 __all__ = ["SLEEP", "FakeHost", "HastyLifecycle", "sh", "until"]
 
@@ -197,6 +198,7 @@ class FakeHost:
             runtime=self.runtime,
             conmon=self.conmon,
             cgroup=a_cgroup_setup(),
+            volumes=Volumes(paths=self.paths, db=self.db, events=self.events),
             find=lambda name: self.entries[0],
         )
         self.lifecycle = HastyLifecycle(

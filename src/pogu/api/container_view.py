@@ -163,7 +163,9 @@ def _state(state: ContainerState) -> dict[str, object]:
 
 
 def _mount(mount: dict[str, Any]) -> dict[str, Any]:
-    """Name and Driver belong to volumes only."""
+    """Name and Driver belong to volumes only; a mode of ours is no mode of Docker's."""
+    if mount["Type"] == "bind" and "recursive" in mount["Mode"]:
+        mount = mount | {"Mode": ""}
     return {key: value for key, value in mount.items() if value or key not in ("Name", "Driver")}
 
 

@@ -19,7 +19,7 @@ from pogu.containers.model import Container
 from pogu.errors import InvalidParameter, NotImplementedByEngine
 from pogu.images.image import Image
 from pogu.upkeep.prune import Choice, Plan
-from pogu.volumes import Volume
+from pogu.volumes.service import Volume
 
 __all__ = ["ROUTES"]
 

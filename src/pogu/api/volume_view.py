@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pogu.storage.tree import tree_bytes
-from pogu.volumes import Volume
+from pogu.volumes.service import Volume
 
 __all__ = ["measured", "summary"]
 

@@ -13,7 +13,8 @@ from pogu.api.route import Route
 from pogu.containers.model import volume_users
 from pogu.errors import Conflict, InvalidParameter
 from pogu.linux.blocking import in_thread
-from pogu.volumes import Volume
+from pogu.storage.tree import remove_tree
+from pogu.volumes.service import Volume
 
 __all__ = ["ROUTES"]
 
@@ -56,11 +57,8 @@ async def create(call: Call) -> StreamResponse:
             f'"{driver}" not found',
             hint="Pogu has the driver local",
         )
-    volume = await in_thread(
-        call.engine.volumes.create,
-        body.name or None,
-        labels=body.labels,
-        options=body.driver_opts,
+    volume = call.engine.volumes.create(
+        body.name or None, labels=body.labels, options=body.driver_opts
     )
     return json_reply(volume_view.summary(volume), status=201)
 
@@ -76,7 +74,9 @@ async def remove(call: Call) -> StreamResponse:
             f"remove {call.name}: volume is in use - [{', '.join(users)}]",
             hint=f"`pogu rm {users[0][:12]}` first",
         )
-    await in_thread(call.engine.volumes.remove, call.name, force=call.flag("force"))
+    trash = call.engine.volumes.set_aside(call.name, force=call.flag("force"))
+    if trash is not None:
+        await in_thread(remove_tree, trash)
     return empty()
 
 

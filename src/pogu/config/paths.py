@@ -7,7 +7,7 @@
   blobs/sha256/<hex>          configs, manifests and layer blobs exactly as received
   layers/<short-id>/diff/     one unpacked layer, an overlayfs lowerdir
   containers/<id>/            OCI bundle: config.json, upper/ work/ rootfs/, ctr.log, hosts, …
-  volumes/<name>/_data
+  volumes/<name>/             _data, volume.json
   tmp/                        everything unfinished; swept at start
 <run_root>/                   /run/pogu
   pogu.sock  engine.lock  containers/<id>/  exits/<id>  netns/<id>  runtime/

@@ -31,7 +31,7 @@ from pogu.linux.cgroup import CgroupSetup
 from pogu.model.container import ContainerConfig, CreateRequest, HostConfig
 from pogu.network.service import Networks
 from pogu.runtime.oci_runtime import possible_rlimits
-from pogu.volumes import Volumes
+from pogu.volumes.service import Volumes
 
 __all__ = ["Creator"]
 

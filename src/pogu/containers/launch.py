@@ -25,13 +25,14 @@ from pogu.errors import Conflict, EngineError, InvalidParameter
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup import CgroupSetup
 from pogu.linux.openat2 import openat2_in_root
-from pogu.linux.process import run
 from pogu.network.files import hosts_text, resolv_conf_text
 from pogu.network.service import Endpoint, Networks
 from pogu.runtime.conmon import Conmon, Monitored
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
 from pogu.storage.layers import LayerStore
 from pogu.storage.overlay import OverlayMount, mount_overlay, unmount
+from pogu.volumes.content import copy_up
+from pogu.volumes.service import Volumes
 
 __all__ = ["Launcher"]
 
@@ -50,6 +51,7 @@ class Launcher:
         runtime: OciRuntime,
         conmon: Conmon,
         cgroup: CgroupSetup,
+        volumes: Volumes,
         find: Callable[[str], Entry],
     ) -> None:
         self._config = config
@@ -58,7 +60,9 @@ class Launcher:
         self._runtime = runtime
         self._conmon = conmon
         self._cgroup = cgroup
+        self._volumes = volumes
         self._find = find
+        self._filling: dict[str, asyncio.Lock] = {}
 
     def directory(self, container_id: str) -> Path:
         return self._config.paths.containers / container_id
@@ -104,7 +108,7 @@ class Launcher:
         connecting = asyncio.ensure_future(self._connect(record))
         try:
             rootfs = await in_thread(self.mount, record)
-            await self._fill_volumes(record, rootfs)
+            await self._use_volumes(record, rootfs)
             user = await in_thread(
                 resolve_user,
                 rootfs,
@@ -157,6 +161,7 @@ class Launcher:
         )
         await in_thread(unmount, self.directory(container_id) / "rootfs")
         self._conmon.forget(container_id)
+        await in_thread(self._volumes.let_go, container_id)
 
     def log_bounds(self, record: ContainerRecord) -> tuple[int, int]:
         """Bytes per file and number of files."""
@@ -246,32 +251,33 @@ class Launcher:
         for file in ("hosts", "hostname", "resolv.conf"):
             (directory / file).write_text(_read(other / file))
 
-    async def _fill_volumes(self, record: ContainerRecord, rootfs: Path) -> None:
-        """A volume that is empty gets what the image has at its place (Docker's copy-up)."""
+    async def _use_volumes(self, record: ContainerRecord, rootfs: Path) -> None:
+        """Mount what has to be mounted; a volume that is empty gets what the image has there."""
         for mount in record.mounts:
-            whole = not subpath_of(mount, self._config.paths)
-            if mount.type == "volume" and whole and "nocopy" not in mount.mode.split(","):
-                await _copy_up(rootfs, mount)
+            if mount.type != "volume":
+                continue
+            lock = self._filling.setdefault(mount.name, asyncio.Lock())
+            async with lock:
+                await self._volumes.use(mount.name, record.id)
+                whole = not subpath_of(mount, self._config.paths)
+                if whole and "nocopy" not in mount.mode.split(","):
+                    await self._fill(rootfs, mount)
+            if not lock.locked():
+                self._filling.pop(mount.name, None)
 
-
-async def _copy_up(rootfs: Path, mount: MountPoint) -> None:
-    data = Path(mount.source)
-    with contextlib.suppress(FileNotFoundError):
-        if any(os.scandir(data)):
-            return
-    root_fd = os.open(rootfs, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fd = openat2_in_root(root_fd, mount.destination, os.O_PATH | os.O_DIRECTORY)
-    except OSError:
-        return  # the image has nothing there
-    finally:
-        os.close(root_fd)
-    try:
-        source = os.readlink(f"/proc/self/fd/{fd}")
-    finally:
-        os.close(fd)
-    data.mkdir(parents=True, exist_ok=True)
-    await run(["cp", "-a", "--", f"{source}/.", f"{data}/"])
+    async def _fill(self, rootfs: Path, mount: MountPoint) -> None:
+        root_fd = os.open(rootfs, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fd = openat2_in_root(root_fd, mount.destination, os.O_PATH | os.O_DIRECTORY)
+        except OSError:
+            return  # the image has nothing there
+        finally:
+            os.close(root_fd)
+        try:
+            source = os.readlink(f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
+        await copy_up(Path(source), self._config.paths.volumes / mount.name)
 
 
 def _read(path: str | Path) -> str:

@@ -13,7 +13,7 @@ from pogu.containers.model import MountPoint
 from pogu.errors import InvalidParameter
 from pogu.model.container import ContainerConfig, HostConfig, MountSpec
 from pogu.runtime.workload import BindMount
-from pogu.volumes import check_volume_name
+from pogu.volumes.service import check_volume_name
 
 __all__ = ["WantedMount", "oci_mounts", "plan_mounts", "tmpfs_mounts"]
 
@@ -21,7 +21,22 @@ _PROPAGATION = frozenset(("private", "rprivate", "shared", "rshared", "slave", "
 _MODES = frozenset(
     ("", "ro", "rw", "z", "Z", "nocopy", "copy", "consistent", "cached", "delegated", "rro")
 )
+_RECURSION = {
+    "NonRecursive": "nonrecursive",
+    "ReadOnlyNonRecursive": "ro-nonrecursive",
+    "ReadOnlyForceRecursive": "ro-recursive",
+}
+"""Fields of BindOptions → our own words in the mode; `inspect` does not show them."""
 _TMPFS_DEFAULTS = ("nosuid", "nodev", "noexec")
+_TMPFS_VALUES = frozenset(("mode", "uid", "gid", "size", "nr_inodes", "nr_blocks", "mpol"))
+_TMPFS_FLAGS = frozenset(
+    (
+        *("defaults", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync"),
+        *("async", "dirsync", "remount", "mand", "nomand", "atime", "noatime", "diratime"),
+        *("nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime"),
+        *_PROPAGATION,
+    )
+)
 _OPPOSITES = {
     "suid": "nosuid",
     "dev": "nodev",
@@ -77,7 +92,8 @@ def parse_bind(spec: str) -> WantedMount:
     Raises: InvalidParameter in Docker's words.
     """
     parts = spec.split(":")
-    if len(parts) > 3 or not all(parts):
+    no_place = len(parts) == 2 and not _bad_words(parts[1].split(","))
+    if len(parts) > 3 or not all(parts) or no_place:
         raise InvalidParameter(
             f"invalid volume specification: '{spec}'", hint="write SOURCE:/DESTINATION[:ro]"
         )
@@ -85,12 +101,11 @@ def parse_bind(spec: str) -> WantedMount:
         return WantedMount(type="volume", source="", destination=_check_destination(spec, spec))
     source, mode = parts[0], parts[2] if len(parts) == 3 else ""
     words = mode.split(",")
-    for word in words:
-        if word not in _MODES and word not in _PROPAGATION:
-            raise InvalidParameter(
-                f"invalid volume specification: '{spec}': invalid mode: {word}",
-                hint="options are ro, rw, z, Z, nocopy and a propagation such as rslave",
-            )
+    if _bad_words(words):
+        raise InvalidParameter(
+            f"invalid volume specification: '{spec}': invalid mode: {mode}",
+            hint="options are ro, rw, z, Z, nocopy and a propagation such as rslave",
+        )
     is_bind = source.startswith("/")
     if not is_bind:
         check_volume_name(source)
@@ -102,6 +117,14 @@ def parse_bind(spec: str) -> WantedMount:
         mode=mode if is_bind or mode else "z",
         read_only="ro" in words or "rro" in words,
         propagation=propagation or ("rprivate" if is_bind else ""),
+    )
+
+
+def _bad_words(words: Sequence[str]) -> bool:
+    """True for unknown words, and for two of a kind: `ro,rw`."""
+    kinds = (("ro", "rw", "rro"), ("z", "Z"), ("nocopy", "copy"), tuple(_PROPAGATION))
+    return any(word not in _MODES and word not in _PROPAGATION for word in words) or any(
+        sum(word in kind for word in words) > 1 for kind in kinds
     )
 
 
@@ -123,6 +146,8 @@ def parse_mount(spec: MountSpec) -> WantedMount:
     if spec.type == "volume":
         return _parse_volume_mount(spec, destination)
     if spec.type == "tmpfs":
+        if spec.bind_options is not None:
+            raise _spec_error(spec, "field BindOptions must not be specified")
         if spec.source:
             raise _spec_error(spec, "field Source must not be specified")
         return WantedMount(
@@ -139,6 +164,8 @@ def _parse_bind_mount(spec: MountSpec, destination: str) -> WantedMount:
         raise _spec_error(spec, "field Source must not be empty")
     if not spec.source.startswith("/"):
         raise _spec_error(spec, f"invalid mount path: '{spec.source}' mount path must be absolute")
+    if spec.volume_options is not None:
+        raise _spec_error(spec, "field VolumeOptions must not be specified")
     options = spec.bind_options or {}
     propagation = str(options.get("Propagation") or "rprivate")
     if propagation not in _PROPAGATION:
@@ -147,7 +174,7 @@ def _parse_bind_mount(spec: MountSpec, destination: str) -> WantedMount:
         type="bind",
         source=posixpath.normpath(spec.source),
         destination=destination,
-        mode="nonrecursive" if options.get("NonRecursive") else "",
+        mode=next((word for key, word in _RECURSION.items() if options.get(key)), ""),
         read_only=spec.read_only,
         propagation=propagation,
         must_exist=not options.get("CreateMountpoint"),
@@ -155,13 +182,25 @@ def _parse_bind_mount(spec: MountSpec, destination: str) -> WantedMount:
 
 
 def _parse_volume_mount(spec: MountSpec, destination: str) -> WantedMount:
+    if spec.bind_options is not None:
+        raise _spec_error(spec, "field BindOptions must not be specified")
     if spec.source:
         check_volume_name(spec.source)
+    elif spec.read_only:
+        raise _spec_error(spec, "must not set ReadOnly mode when using anonymous volumes")
     options = spec.volume_options or {}
     driver = options.get("DriverConfig")
     driver_options = driver.get("Options") if isinstance(driver, dict) else None
     labels = options.get("Labels")
     subpath = str(options.get("Subpath") or "")
+    if subpath and not spec.source:
+        raise _spec_error(spec, "must not set Subpath when using anonymous volumes")
+    if isinstance(driver, dict) and driver.get("Name") not in (None, "", "local"):
+        raise InvalidParameter(
+            f"create {spec.source}: error looking up volume plugin {driver['Name']}: plugin"
+            f' "{driver["Name"]}" not found',
+            hint="Pogu has the driver local",
+        )
     if subpath.startswith("/") or ".." in subpath.split("/"):
         raise _spec_error(spec, f"subpath must be a relative path within the volume: {subpath}")
     return WantedMount(
@@ -181,8 +220,11 @@ def _from_container(
 ) -> list[MountPoint]:
     """Parse `--volumes-from NAME[:ro|rw]`."""
     name, _, mode = text.partition(":")
-    if not name or any(word not in _MODES for word in mode.split(",")):
-        raise InvalidParameter(f"invalid volumes-from specification: {text}", hint="NAME[:ro|rw]")
+    words = mode.split(",")
+    if not name:
+        raise InvalidParameter("volumes-from specification cannot be an empty string")
+    if mode and (_bad_words(words) or not {"ro", "rw", "z", "Z"}.issuperset(words)):
+        raise InvalidParameter(f"invalid mode: {mode}", hint="--volumes-from NAME[:ro|rw]")
     found = []
     for mount in mounts_of(name):
         if mount.type != "tmpfs":
@@ -214,6 +256,8 @@ def plan_mounts(
     """
     named = [parse_bind(spec) for spec in host.binds or ()]
     named += [parse_mount(spec) for spec in host.mounts or ()]
+    for text in (host.tmpfs or {}).values():
+        _check_tmpfs(text.split(","))
     named += [
         WantedMount(type="tmpfs", source="", destination=_check_destination(path, path))
         for path in host.tmpfs or {}
@@ -247,10 +291,21 @@ def oci_mounts(mounts: Sequence[MountPoint]) -> list[BindMount]:
         options = [recursion, mount.propagation or "rprivate"]
         if not mount.rw:
             options.append("ro")
+            if mount.mode not in ("nonrecursive", "ro-nonrecursive"):
+                options.append("rro")  # what is mounted below it too, where the runtime can
         made.append(
             BindMount(destination=mount.destination, source=mount.source, options=tuple(options))
         )
     return made
+
+
+def _check_tmpfs(words: Sequence[str]) -> None:
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if word and not ((key in _TMPFS_VALUES) if equals else (word in _TMPFS_FLAGS)):
+            raise InvalidParameter(
+                f'Invalid tmpfs option ["{key}"]', hint="for example size=64m,mode=1777,exec"
+            )
 
 
 def _tmpfs(destination: str, given: Sequence[str]) -> BindMount:

@@ -78,6 +78,15 @@ class Registry:
                 f" {owner.state.status}, made from {owner.record.image_name})",
             )
 
+    def volume_users(self) -> dict[str, set[str]]:
+        """IDs of the running containers that mount each volume."""
+        users: dict[str, set[str]] = {}
+        for entry in self._entries.values():
+            for mount in entry.record.mounts if entry.active else ():
+                if mount.type == "volume":
+                    users.setdefault(mount.name, set()).add(entry.id)
+        return users
+
     def using_volume(self, name: str) -> list[str]:
         """IDs of the containers that mount a volume."""
         return [

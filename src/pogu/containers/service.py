@@ -51,8 +51,8 @@ from pogu.runtime.conmon import AttachStream, Conmon
 from pogu.runtime.logfile import LogRecord, read_log, rotate_if_larger
 from pogu.runtime.oci_runtime import OciRuntime
 from pogu.storage.layers import LayerStore
-from pogu.storage.tree import tree_bytes
-from pogu.volumes import Volumes
+from pogu.storage.tree import remove_tree, tree_bytes
+from pogu.volumes.service import Volumes
 
 __all__ = ["Containers", "ExitStatus"]
 
@@ -92,6 +92,7 @@ class Containers:
             runtime=runtime,
             conmon=conmon,
             cgroup=cgroup,
+            volumes=volumes,
             find=self._registry.find,
         )
         self._lifecycle = Lifecycle(
@@ -158,6 +159,7 @@ class Containers:
         sweep directories, mounts and runtime state that no row names. Idempotent.
         """
         await self._recovery.recover(list(self._registry))
+        self._volumes.retain(self._registry.volume_users())
         await self._networks.retain({one.id for one in self._registry if one.active})
         self._rotation = asyncio.create_task(self._rotate_logs(), name="rotate logs")
 
@@ -256,7 +258,9 @@ class Containers:
 
     def _remove_unused_volume(self, name: str) -> None:
         if not self._registry.using_volume(name):
-            self._volumes.remove(name, force=True)
+            trash = self._volumes.set_aside(name, force=True)
+            if trash is not None:
+                self._lifecycle.in_background(in_thread(remove_tree, trash))
 
     async def start(self, name: str) -> None:
         """Raises: NotModified when it runs; EngineError with the runtime's cause. A failed start

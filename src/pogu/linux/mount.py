@@ -16,6 +16,7 @@ __all__ = [
     "bind_mount",
     "bind_private",
     "fs_mount",
+    "is_mounted",
     "mount",
     "mounts_below",
     "umount2",
@@ -145,6 +146,11 @@ def umount2(target: Path, flags: int = 0) -> None:
     """umount2(2)."""
     if _libc.umount2(os.fsencode(target), flags) < 0:
         _raise(target)
+
+
+def is_mounted(path: Path) -> bool:
+    """True when something is mounted at `path`, be it a directory of the same file system."""
+    return Path(os.path.realpath(path)) in mounts_below(path)
 
 
 def mounts_below(directory: Path) -> list[Path]:

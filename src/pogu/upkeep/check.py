@@ -24,7 +24,7 @@ from pogu.oci.digest import ChainId, Digest, sha256_digest
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import Layer, LayerStore
 from pogu.storage.verify import layer_damage
-from pogu.volumes import Volumes
+from pogu.volumes.service import Volumes
 
 __all__ = ["Checker", "Finding", "Kind", "Progress"]
 

@@ -18,8 +18,8 @@ from pogu.images.image import Image, Removed
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
 from pogu.oci.digest import ChainId, Digest
-from pogu.storage.tree import tree_bytes
-from pogu.volumes import Volume, Volumes
+from pogu.storage.tree import remove_tree, tree_bytes
+from pogu.volumes.service import Volume, Volumes
 
 __all__ = ["Choice", "Plan", "Pruning"]
 
@@ -78,8 +78,12 @@ class Pruning:
             containers = await self._containers.prune(choice.containers)
         if choice.volumes is not None:
             volumes = await self._measured(self._unused_volumes(choice, ()))
+            now_used = volume_users(self._containers.all())
+            volumes = [(name, size) for name, size in volumes if name not in now_used]
             for name, _ in volumes:
-                await in_thread(self._volumes.remove, name, force=True)
+                trash = self._volumes.set_aside(name, force=True)
+                if trash is not None:
+                    await in_thread(remove_tree, trash)
         if choice.images is not None:
             dangling, matches = choice.images
             images, image_bytes = await self._images.prune(dangling_only=dangling, matches=matches)

@@ -63,7 +63,10 @@ def test_a_bind_is_parsed(spec: str, expected: WantedMount) -> None:
         ("/s:", "invalid volume specification"),
         (":/d", "invalid volume specification"),
         ("/a:/b:ro:x", "invalid volume specification"),
-        ("/s:/d:rw,what", "invalid mode: what"),
+        ("/s:/d:rw,what", "invalid mode: rw,what"),
+        ("/s:/d:ro,rw", "invalid mode: ro,rw"),
+        ("/s:/d:z,Z", "invalid mode: z,Z"),
+        ("/d:ro", "invalid volume specification"),
         ("/s:d", "mount path must be absolute"),
         ("d", "mount path must be absolute"),
         ("/s:/", "destination can't be '/'"),
@@ -74,6 +77,11 @@ def test_a_bind_is_parsed(spec: str, expected: WantedMount) -> None:
 def test_a_wrong_bind_is_refused_in_dockers_words(spec: str, message: str) -> None:
     with pytest.raises(InvalidParameter, match=message):
         parse_bind(spec)
+
+
+def a_part(subpath: str) -> MountSpec:
+    options: dict[str, object] = {"Subpath": subpath}
+    return MountSpec(source="v", target="/d", type="volume", volume_options=options)
 
 
 # ---- --mount ---------------------------------------------------------------------------------
@@ -135,8 +143,16 @@ def test_a_mount_object_is_parsed(spec: MountSpec, expected: WantedMount) -> Non
         (MountSpec(target="/d", type="tmpfs", source="/s"), "field Source must not be specified"),
         (MountSpec(target="/d", type="npipe"), "mount type unknown"),
         (MountSpec(target="/d", type="volume", source="no/name"), "volume name"),
-        (MountSpec(target="/d", type="volume", volume_options={"Subpath": "../x"}), "relative"),
-        (MountSpec(target="/d", type="volume", volume_options={"Subpath": "/x"}), "relative"),
+        (a_part("../x"), "relative"),
+        (a_part("/x"), "relative"),
+        (MountSpec(target="/d", type="volume", volume_options={"Subpath": "x"}), "anonymous"),
+        (MountSpec(target="/d", type="volume", read_only=True), "must not set ReadOnly mode"),
+        (MountSpec(target="/d", type="volume", bind_options={}), "field BindOptions must not"),
+        (MountSpec(target="/d", source="/s", volume_options={}), "field VolumeOptions must not"),
+        (
+            MountSpec(target="/d", type="volume", volume_options={"DriverConfig": {"Name": "nfs"}}),
+            'plugin "nfs" not found',
+        ),
     ],
 )
 def test_a_wrong_mount_object_is_refused(spec: MountSpec, message: str) -> None:
@@ -198,9 +214,9 @@ def test_inherited_mounts_are_never_more_writable(text: str, source_rw: bool, rw
     assert mount.rw is rw
 
 
-@pytest.mark.parametrize("text", ["", ":ro", "other:what"])
+@pytest.mark.parametrize("text", ["", ":ro", "other:what", "other:nocopy", "other:rslave"])
 def test_a_wrong_volumes_from_is_refused(text: str) -> None:
-    with pytest.raises(InvalidParameter, match="volumes-from"):
+    with pytest.raises(InvalidParameter, match=r"volumes-from|invalid mode"):
         planned(HostConfig(volumes_from=(text,)))
 
 
@@ -213,7 +229,7 @@ def test_a_wrong_volumes_from_is_refused(text: str) -> None:
         (MountPoint(type="volume", source="/s", destination="/d"), ("rbind", "rprivate")),
         (
             MountPoint(type="bind", source="/s", destination="/d", rw=False, propagation="rslave"),
-            ("rbind", "rslave", "ro"),
+            ("rbind", "rslave", "ro", "rro"),
         ),
         (
             MountPoint(type="bind", source="/s", destination="/d", mode="nonrecursive"),
@@ -278,3 +294,9 @@ def test_a_volume_gets_its_place_and_name() -> None:
         mode="z",
         rw=False,
     )
+
+
+@pytest.mark.parametrize("text", ["foo", "size", "size=1m,what=2"])
+def test_a_tmpfs_option_that_there_is_not_is_refused(text: str) -> None:
+    with pytest.raises(InvalidParameter, match="Invalid tmpfs option"):
+        plan_mounts(ContainerConfig(), HostConfig(tmpfs={"/d": text}), lambda _: ())

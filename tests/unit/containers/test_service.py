@@ -19,7 +19,7 @@ from pogu.errors import Conflict, InvalidParameter, NotFound, SystemFailure
 from pogu.model.container import HostConfig, LogConfig, MountSpec
 from pogu.oci.digest import Digest
 from pogu.storage.layers import LayerStore
-from pogu.volumes import Volumes
+from pogu.volumes.service import Volumes
 
 
 @pytest_asyncio.fixture

@@ -1,0 +1,60 @@
+"""Volumes: rows and directories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pogu.config import Paths
+from pogu.db import Database
+from pogu.errors import InvalidParameter, NotFound
+from pogu.events import EventBus
+from pogu.volumes.service import Volumes
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = Paths(root=tmp_path / "root", run_root=tmp_path / "run")
+    paths.create()
+    return paths
+
+
+def opened(paths: Paths, name: str = "state.db") -> Volumes:
+    return Volumes(paths=paths, db=Database(paths.root / name), events=EventBus())
+
+
+def test_a_volume_is_there_after_a_restart(paths: Paths) -> None:
+    made = opened(paths).create("v", labels={"a": "b"})
+    assert opened(paths).get("v") == made
+
+
+def test_a_lost_row_comes_back_with_labels_and_options(paths: Paths) -> None:
+    options = {"type": "tmpfs", "device": "tmpfs"}
+    made = opened(paths).create("v", labels={"a": "b"}, options=options)
+    assert opened(paths, "another.db").get("v") == made
+
+
+def test_the_second_creation_returns_the_first_volume(paths: Paths) -> None:
+    volumes = opened(paths)
+    assert volumes.create("v", labels={"a": "b"}) == volumes.create("v")
+
+
+def test_a_refused_volume_leaves_nothing(paths: Paths) -> None:
+    volumes = opened(paths)
+    for name, options in (("v", {"foo": "1"}), ("../v", {}), ("a/b", {})):
+        with pytest.raises(InvalidParameter):
+            volumes.create(name, options=options)
+    assert list(paths.volumes.iterdir()) == []
+    assert list(paths.tmp.iterdir()) == []
+
+
+def test_a_volume_that_is_set_aside_is_gone_at_once(paths: Paths) -> None:
+    volumes = opened(paths)
+    (volumes.create("v").path / "file").touch()
+    trash = volumes.set_aside("v")
+    assert trash is not None
+    assert (trash / "volume" / "_data" / "file").exists()
+    with pytest.raises(NotFound, match="no such volume"):
+        volumes.get("v")
+    assert volumes.set_aside("v", force=True) is None
