@@ -151,6 +151,13 @@ def test_what_is_mounted_below_a_read_only_bind_is_read_only_too(
         subprocess.run(["umount", tmp_path / "sub"], check=True)
 
 
+def test_a_file_can_be_mounted_read_only(engine: EngineProcess, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text\n")
+    script = "cat /v/file; (: >/v/file) 2>/dev/null && echo written; true"
+    volume = ("-v", f"{tmp_path}/file:/v/file:ro")
+    assert engine.ok("run", "--rm", *volume, "busybox", "sh", "-c", script) == "text"
+
+
 def test_a_field_with_a_comma_stands_in_quotes(engine: EngineProcess) -> None:
     options = 'volume-opt=type=tmpfs,volume-opt=device=tmpfs,"volume-opt=o=size=5m,mode=700"'
     mount = f"type=volume,dst=/v,volume-label=a=b,{options}"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -281,8 +282,14 @@ def plan_mounts(
     )
 
 
-def oci_mounts(mounts: Sequence[MountPoint]) -> list[BindMount]:
-    """Return the runtime spec's bind mounts; tmpfs are in `tmpfs_mounts`."""
+def oci_mounts(
+    mounts: Sequence[MountPoint], is_directory: Callable[[str], bool] = os.path.isdir
+) -> list[BindMount]:
+    """Return the runtime spec's bind mounts; tmpfs are in `tmpfs_mounts`.
+
+    A read-only directory is so with all that is mounted below it (`rro`, and `ro` for runtimes
+    that do not know it); crun 1.8 refuses that word for a file, which has nothing below.
+    """
     made = []
     for mount in mounts:
         if mount.type == "tmpfs":
@@ -291,8 +298,9 @@ def oci_mounts(mounts: Sequence[MountPoint]) -> list[BindMount]:
         options = [recursion, mount.propagation or "rprivate"]
         if not mount.rw:
             options.append("ro")
-            if mount.mode not in ("nonrecursive", "ro-nonrecursive"):
-                options.append("rro")  # what is mounted below it too, where the runtime can
+            alone = mount.mode in ("nonrecursive", "ro-nonrecursive")
+            if not alone and is_directory(mount.source):
+                options.append("rro")
         made.append(
             BindMount(destination=mount.destination, source=mount.source, options=tuple(options))
         )

@@ -238,7 +238,8 @@ def test_a_wrong_volumes_from_is_refused(text: str) -> None:
     ],
 )
 def test_a_mount_becomes_a_bind(mount: MountPoint, options: tuple[str, ...]) -> None:
-    assert oci_mounts([mount]) == [BindMount(destination="/d", source="/s", options=options)]
+    made = oci_mounts([mount], is_directory=lambda path: path == "/s")
+    assert made == [BindMount(destination="/d", source="/s", options=options)]
 
 
 def test_a_tmpfs_is_no_bind() -> None:
