@@ -25,7 +25,7 @@ from pogu.oci.archive import (
     DockerImage,
     blob_path,
 )
-from pogu.oci.digest import Digest, parse_digest, sha256_digest
+from pogu.oci.digest import Digest, sha256_digest
 from pogu.oci.image import ImageConfig, Manifest, MediaType, decode_image_config
 from pogu.oci.index import INDEXES, Index
 from pogu.oci.reference import Reference, parse_reference
@@ -225,7 +225,7 @@ class _Layout:
             return replace(
                 proved, indexes=(*proved.indexes, self._index(raw, entry.media_type, named=True))
             )
-        manifest = _checked(_decoded(raw, Manifest, f"manifest of {what}"))
+        manifest = _decoded(raw, Manifest, f"manifest of {what}")
         if manifest.config.media_type not in _CONFIGS:
             return None
         image = self._of_manifest(ArchivedManifest(digest=entry.digest, raw=raw, manifest=manifest))
@@ -295,17 +295,10 @@ class _Layout:
     def _manifest(self, digest: Digest) -> ArchivedManifest | None:
         try:
             raw = self._contents.blob(digest)
-            manifest = _checked(_decoded(raw, Manifest, "manifest"))
+            manifest = _decoded(raw, Manifest, "manifest")
         except (NotFound, DataLoss, InvalidParameter):
             return None
         return ArchivedManifest(digest=digest, raw=raw, manifest=manifest)
-
-
-def _checked(manifest: Manifest) -> Manifest:
-    """Its digests name files later. Raises: InvalidParameter."""
-    for descriptor in (manifest.config, *manifest.layers):
-        parse_digest(descriptor.digest)
-    return manifest
 
 
 def _is_index(entry: IndexEntry, raw: bytes) -> bool:

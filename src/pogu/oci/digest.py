@@ -15,6 +15,7 @@ __all__ = [
     "Digest",
     "chain_id",
     "chain_ids",
+    "check_digest",
     "is_digest_of",
     "parse_digest",
     "sha256_digest",
@@ -31,6 +32,7 @@ ChainId = NewType("ChainId", str)
 
 _ALGORITHMS = frozenset(("sha256", "sha384", "sha512"))
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+_ANY = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 
 
 def parse_digest(text: str) -> Digest:
@@ -38,6 +40,15 @@ def parse_digest(text: str) -> Digest:
     if not _SHA256.fullmatch(text):
         raise InvalidParameter(f"invalid digest: {text!r}", hint="a digest is sha256:<64 hex>")
     return Digest(text)
+
+
+def check_digest(text: str, *, others: bool = False) -> None:
+    """For documents of others, while they are decoded: files and paths are named by what they say.
+
+    `others`: SHA-384 and SHA-512 too. Raises: ValueError.
+    """
+    if not (_ANY if others else _SHA256).fullmatch(text):
+        raise ValueError(f"invalid checksum digest format: {text[:100]!r}")
 
 
 def sha256_digest(data: bytes) -> Digest:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from pogu.model.container import ContainerConfig
-from pogu.oci.digest import DiffId, Digest
+from pogu.oci.digest import DiffId, Digest, check_digest
 
 __all__ = [
     "Descriptor",
@@ -57,6 +57,12 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     urls: tuple[str, ...] = ()
     annotations: dict[str, str] | None = None
 
+    def __post_init__(self) -> None:
+        """Raises: ValueError, which msgspec makes a ValidationError of."""
+        check_digest(self.digest)
+        if self.size < 0:
+            raise ValueError(f"the size of {self.digest} is negative")
+
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """image-spec manifest.md."""
@@ -82,6 +88,11 @@ class RootFs(msgspec.Struct, frozen=True, kw_only=True):
 
     type: str = "layers"
     diff_ids: tuple[DiffId, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError, which msgspec makes a ValidationError of."""
+        for diff_id in self.diff_ids:
+            check_digest(diff_id)
 
 
 class ImageConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pogu.oci.digest import Digest
+from pogu.oci.digest import Digest, check_digest
 from pogu.oci.image import MediaType
 
 __all__ = [
@@ -53,6 +53,10 @@ class IndexEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     digest: Digest
     platform: Platform | None = None
     annotations: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError, which msgspec makes a ValidationError of."""
+        check_digest(self.digest, others=True)
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
