@@ -242,7 +242,7 @@ class Downloads:
                 with part.open("ab") as file:
                     slow = _Slowness()
                     while data := await stream.read(_BLOCK):
-                        if have + len(data) > size > 0:
+                        if have + len(data) > size:
                             raise DataLoss(f"the registry sent more than {size} bytes of {digest}")
                         file.write(data)
                         hashed.update(data)

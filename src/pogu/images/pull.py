@@ -48,6 +48,12 @@ from pogu.storage.layers import Layer, LayerStore, Unpacked
 __all__ = ["Puller"]
 
 _UNPACKED_AT_ONCE = 2
+"""Layers of one pull; another pull does not wait for a registry that is slow."""
+
+_UNPACKED_OF_ALL = 8
+"""Fewer than there are threads: those that unpack may wait for what others have to bring."""
+
+_LARGEST_CONFIG = 8 << 20
 _SHOWN_EVERY_S = 0.1
 
 
@@ -77,7 +83,7 @@ class Puller:
         self._indexes = indexes
         self._downloads = downloads
         self._verification = verification
-        self._unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
+        self._unpacking = asyncio.Semaphore(_UNPACKED_OF_ALL)
         self._committing: dict[ChainId, asyncio.Lock] = {}
 
     async def pull(
@@ -200,9 +206,18 @@ class Puller:
         return image
 
     async def _config_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:
+        """Raises: InvalidParameter for one that is too large to be a config."""
+
         async def quiet(_current: int, _total: int) -> None:
             return
 
+        # What is here under that digest may be a layer: its own size counts too.
+        size = max(descriptor.size, self._blobs.size_bytes(descriptor.digest))
+        if size > _LARGEST_CONFIG:
+            raise InvalidParameter(
+                f"the image config {descriptor.digest} has {size} bytes,"
+                f" more than {_LARGEST_CONFIG >> 20} MiB"
+            )
         path = await self._downloads.fetch(
             repository, descriptor.digest, descriptor.size, progress=quiet
         )
@@ -218,6 +233,7 @@ class Puller:
     ) -> None:
         """All at once; each waits with its commit for the layer below."""
         chain = chain_ids(diff_ids)
+        slots = asyncio.Semaphore(_UNPACKED_AT_ONCE)
         tasks: list[asyncio.Task[None]] = []
         try:
             async with asyncio.TaskGroup() as group:
@@ -230,6 +246,7 @@ class Puller:
                         chain[at],
                         chain[at - 1] if at else None,
                         tasks[at - 1] if at else None,
+                        slots,
                         emit,
                     )
                     tasks.append(group.create_task(work))
@@ -245,6 +262,7 @@ class Puller:
         chain_id: ChainId,
         parent: ChainId | None,
         below: asyncio.Task[None] | None,
+        slots: asyncio.Semaphore,
         emit: Emit,
     ) -> None:
         short = short_id(descriptor.digest)
@@ -255,7 +273,7 @@ class Puller:
             else:
                 await emit(TransferEvent(status="Pulling fs layer", id=short))
                 unpacked = await self._fetch_and_unpack(
-                    repository, descriptor, diff_id, short, emit
+                    repository, descriptor, diff_id, short, slots, emit
                 )
                 await self._commit(unpacked, parent, below)
                 await emit(TransferEvent(status="Pull complete", id=short))
@@ -286,6 +304,7 @@ class Puller:
         descriptor: Descriptor,
         diff_id: DiffId,
         short: str,
+        slots: asyncio.Semaphore,
         emit: Emit,
     ) -> Unpacked:
         """Unpack while the transfer goes on; a blob that is here is unpacked at once."""
@@ -299,7 +318,7 @@ class Puller:
 
         def unpack(source: GrowingFile) -> GrowingFile:
             sources.append(source)
-            unpacking.append(asyncio.create_task(self._unpack(source, diff_id)))
+            unpacking.append(asyncio.create_task(self._unpack(source, diff_id, slots)))
             return source
 
         try:
@@ -329,8 +348,10 @@ class Puller:
             if isinstance(outcome, Unpacked):
                 await asyncio.shield(in_thread(self._layers.discard, outcome.draft))
 
-    async def _unpack(self, source: GrowingFile, diff_id: DiffId) -> Unpacked:
-        async with self._unpacking:
+    async def _unpack(
+        self, source: GrowingFile, diff_id: DiffId, slots: asyncio.Semaphore
+    ) -> Unpacked:
+        async with slots, self._unpacking:
             return await in_thread_to_end(_unpack, self._layers, source, diff_id)
 
 

@@ -16,12 +16,13 @@ import msgspec
 from pogu.errors import DataLoss, InvalidParameter, NotFound, Unavailable
 from pogu.oci.digest import Digest, is_digest_of, parse_digest, sha256_digest
 from pogu.oci.image import MediaType
+from pogu.registry.exchange import body_of
 from pogu.registry.transport import Transport
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-__all__ = ["FetchedManifest", "Pieces", "Repository"]
+__all__ = ["FetchedManifest", "Pieces", "Repository", "next_page"]
 
 _ACCEPT = ", ".join(
     (
@@ -32,6 +33,8 @@ _ACCEPT = ", ".join(
     )
 )
 _LARGEST_MANIFEST = 4 << 20
+_LARGEST_PAGE = 8 << 20
+_MOST_PAGES = 1000
 
 Pieces = Callable[[], AsyncIterator[bytes]]
 """Gives the bytes from their beginning, each time it is called."""
@@ -49,6 +52,10 @@ class FetchedManifest:
     def of(cls, raw: bytes, content_type: str = "") -> FetchedManifest:
         """Raises: DataLoss when it is not JSON."""
         return cls(raw=raw, media_type=_kind(raw, content_type), digest=sha256_digest(raw))
+
+
+class _TagList(msgspec.Struct, frozen=True):
+    tags: tuple[str, ...] | None = None
 
 
 class Repository:
@@ -79,9 +86,7 @@ class Repository:
         async with self._transport.request(
             "GET", path, scope=self._scope, headers=headers
         ) as response:
-            raw = await response.content.read(_LARGEST_MANIFEST + 1)
-            while len(raw) <= _LARGEST_MANIFEST and (more := await response.content.read(65536)):
-                raw += more
+            raw = await body_of(response, _LARGEST_MANIFEST)
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         if len(raw) > _LARGEST_MANIFEST:
             raise DataLoss(f"the manifest of {self.path} is larger than 4 MiB")
@@ -151,19 +156,17 @@ class Repository:
             return False
 
     async def tags(self) -> list[str]:
-        """Every tag, all pages."""
+        """Every tag, all pages. Raises: DataLoss for an answer that is none, or has no end."""
         found: list[str] = []
-        path: str | None = self._url("tags/list?n=1000")
-        while path:
+        path = self._url("tags/list?n=1000")
+        for _ in range(_MOST_PAGES):
             async with self._transport.request("GET", path, scope=self._scope) as response:
-                body = msgspec.json.decode(await response.read(), type=dict[str, Any])
-                following = response.links.get("next")
-            found += [str(tag) for tag in body.get("tags") or ()]
-            path = None
-            if following:
-                target = urllib.parse.urlsplit(str(following["url"]))
-                path = target.path + (f"?{target.query}" if target.query else "")
-        return found
+                raw = await body_of(response, _LARGEST_PAGE)
+                path = next_page(response)
+            found += _tags(raw, self.path)
+            if not path:
+                return found
+        raise DataLoss(f"the list of tags of {self.path} has no end", hint="the registry's fault")
 
     async def referrers(self, digest: Digest, *, artifact_type: str, most: int) -> bytes | None:
         """The index of what refers to a manifest; None where the registry has no such API.
@@ -171,7 +174,6 @@ class Repository:
         Raises: DataLoss when there is more than `most` bytes of it.
         """
         query = urllib.parse.urlencode({"artifactType": artifact_type})
-        raw = b""
         async with self._transport.request(
             "GET",
             self._url(f"referrers/{digest}?{query}"),
@@ -181,8 +183,7 @@ class Repository:
             page = response.headers.get("Content-Type", "").startswith("text/html")
             if response.status != 200 or page:  # a page that answers to every path
                 return None
-            while len(raw) <= most and (more := await response.content.read(65536)):
-                raw += more
+            raw = await body_of(response, most)
         if len(raw) > most:
             raise DataLoss(f"the referrers of {digest} are more than {most} bytes")
         return raw
@@ -287,6 +288,24 @@ class Repository:
                 hint="the registry changes what it is sent: ask who runs it",
             )
         return digest
+
+
+def next_page(response: ClientResponse) -> str:
+    """Where a list goes on (RFC 8288), at the same registry; empty at its end."""
+    following = response.links.get("next")
+    if not following:
+        return ""
+    target = urllib.parse.urlsplit(str(following["url"]))
+    return target.path + (f"?{target.query}" if target.query else "")
+
+
+def _tags(raw: bytes, path: str) -> list[str]:
+    try:
+        return list(msgspec.json.decode(raw, type=_TagList).tags or ())
+    except msgspec.MsgspecError as err:
+        raise DataLoss(
+            f"the list of tags of {path} cannot be read: {err}", hint="the registry's own fault"
+        ) from err
 
 
 def _begins_at(response: ClientResponse, offset: int) -> bool:

@@ -18,7 +18,7 @@ from pogu.registry.proxy import proxy_for
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
-__all__ = ["Again", "Body", "Exchange"]
+__all__ = ["Again", "Body", "Exchange", "body_of"]
 
 _CONNECT_S = 10.0
 _REDIRECTS = 10
@@ -149,6 +149,14 @@ class Exchange:
             hint=f'to allow that: [registry] insecure = ["{parts.netloc}"] in'
             " /etc/pogu/config.toml",
         )
+
+
+async def body_of(response: ClientResponse, most: int) -> bytes:
+    """Return the whole body; of one that is longer than `most` a little more than that."""
+    raw = bytearray()
+    while len(raw) <= most and (more := await response.content.read(1 << 16)):
+        raw += more
+    return bytes(raw)
 
 
 async def _watched(pieces: AsyncIterator[bytes], moved: Callable[[], None]) -> AsyncIterator[bytes]:

@@ -10,13 +10,16 @@ import msgspec
 
 from pogu.config import Config
 from pogu.errors import Forbidden, InvalidParameter, NotFound, Unauthorized, Unavailable
+from pogu.registry.client import next_page
 from pogu.registry.credentials import Credentials
+from pogu.registry.exchange import body_of
 from pogu.registry.transport import Transport, open_transport
 
 __all__ = ["Found", "Wanted", "search"]
 
 _INDEX = "index.docker.io"
 _LARGEST_ANSWER = 8 << 20
+_MOST_PAGES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +105,13 @@ async def _from_catalogue(transport: Transport, domain: str, term: str) -> list[
     found: list[Found] = []
     path = "/v2/_catalog?n=1000"
     try:
-        while path:
-            body, following = await _answer(transport, path, scope="registry:catalog:*")
-            names = map(str, body.get("repositories") or ())
+        for _ in range(_MOST_PAGES):
+            body, path = await _answer(transport, path, scope="registry:catalog:*")
+            listed = body.get("repositories")
+            names = map(str, listed if isinstance(listed, list) else ())
             found += [Found(name=f"{domain}/{name}") for name in names if term in name]
-            target = urllib.parse.urlsplit(following)
-            path = f"{target.path}?{target.query}" if following else ""
+            if not path:
+                break
     except (NotFound, Forbidden, Unauthorized) as err:
         raise Unavailable(
             f"{domain} cannot be searched: {err}",
@@ -120,12 +124,10 @@ async def _from_catalogue(transport: Transport, domain: str, term: str) -> list[
 async def _answer(transport: Transport, path: str, *, scope: str) -> tuple[dict[str, Any], str]:
     """The answer, and where the next page of it is. Raises: NotFound when it is no JSON."""
     async with transport.request("GET", path, scope=scope) as response:
-        raw = bytearray()
-        while len(raw) <= _LARGEST_ANSWER and (data := await response.content.read(1 << 16)):
-            raw += data
-        following = response.links.get("next")
+        raw = await body_of(response, _LARGEST_ANSWER)
+        following = next_page(response)
     try:
         body = msgspec.json.decode(raw, type=dict[str, Any])
     except msgspec.MsgspecError as err:
         raise NotFound("the answer is no JSON object") from err
-    return body, str(following["url"]) if following else ""
+    return body, following

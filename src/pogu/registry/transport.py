@@ -20,7 +20,7 @@ from pogu.linux.blocking import in_thread
 from pogu.registry.challenge import Challenge, parse_challenges
 from pogu.registry.credentials import Credentials
 from pogu.registry.endpoint import Endpoint, Trust
-from pogu.registry.exchange import Again, Body, Exchange
+from pogu.registry.exchange import Again, Body, Exchange, body_of
 from pogu.registry.failure import Cause, refusal, retry_after_s, unreachable
 from pogu.registry.tokens import Token, basic, fetch_token
 
@@ -211,7 +211,7 @@ class Transport:
 
         try:
             async with asyncio.timeout(self._silence_s):
-                raw = await response.content.read(_LARGEST_REFUSAL)
+                raw = await body_of(response, _LARGEST_REFUSAL)
         except (aiohttp.ClientError, TimeoutError):
             raw = b""
         finally:
@@ -313,7 +313,7 @@ class Transport:
         response = await self._exchange.send(method, url, headers, body)
         try:
             async with asyncio.timeout(self._silence_s):
-                raw = await response.read()
+                raw = await body_of(response, _LARGEST_REFUSAL)
         except (aiohttp.ClientError, TimeoutError, OSError) as err:
             raise Again(unreachable(method, url, err), cause=Cause.BROKEN) from err
         finally:

@@ -183,3 +183,15 @@ def test_a_connection_that_only_drips_is_given_up(monkeypatch: pytest.MonkeyPatc
     flowing.check(1 << 20)
     with pytest.raises(TimeoutError, match="only 1 bytes"):
         dripping.check(1)
+
+
+async def test_an_empty_blob_that_does_not_end_is_refused_at_its_first_bytes(
+    tmp_path: Path,
+) -> None:
+    paths = places(tmp_path)
+    empty = Digest("sha256:" + hashlib.sha256(b"").hexdigest())
+    downloads = Downloads(paths, BlobStore(paths), first_pause_s=0.001)
+    async with a_cutting_registry(BLOB, []) as registry, a_repository(registry) as repository:
+        with pytest.raises(DataLoss, match="more than 0 bytes"):
+            await downloads.fetch(repository, empty, 0, progress=quiet)
+    assert list(paths.tmp.iterdir()) == []
