@@ -15,11 +15,18 @@ from pathlib import Path
 __all__ = ["EngineProcess", "an_engine", "eventually", "runtime_refusal"]
 
 
-def eventually(condition: Callable[[], object], *, within_s: float = 20.0, what: str = "") -> None:
-    """Poll until `condition` holds; fail the test when it does not in time."""
+def eventually(
+    condition: Callable[[], object],
+    *,
+    within_s: float = 20.0,
+    what: str = "",
+    say: Callable[[], str] = str,
+) -> None:
+    """Poll until `condition` holds; in the end fail the test with what `say` says."""
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what or condition}"
+        late = time.monotonic() >= deadline
+        assert not late, f"not within {within_s} s: {what or condition}\n{say()}"
         time.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""Edge: dies where a test wants it: at the n-th of the steps that make something durable.
+"""Edge: dies where a test wants it: at the n-th of the steps that make something that lasts.
 
 `POGU_CRASH_FILE` names a file; while it holds a number n, the n-th `crash_point` from then on
 removes it and kills the process as `kill -9` does. Without the variable a point costs nothing.
@@ -18,7 +18,7 @@ _LOCK = threading.Lock()
 
 
 def crash_point() -> None:
-    """Called before and after each step after which the disk or the database differs."""
+    """Called before and after each step after which the disk, the database or the host differs."""
     if _FILE:
         with _LOCK:
             _count_down(Path(_FILE))

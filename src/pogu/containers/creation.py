@@ -81,11 +81,12 @@ class Creator:
             config = msgspec.structs.replace(config, hostname=container_id[:12])
         made: list[str] = []
         try:
-            with _no_pull():
-                mounts = self._make_mounts(config, request, made)
-            record = self._record(container_id, image, request, config, mounts)
-            self._launcher.make_directory(container_id)
-            self._rows.insert(own_name, record, ContainerState())
+            with self._rows.together():  # its volumes are there with it or not at all
+                with _no_pull():
+                    mounts = self._make_mounts(config, request, made)
+                record = self._record(container_id, image, request, config, mounts)
+                self._launcher.make_directory(container_id)
+                self._rows.insert(own_name, record, ContainerState())
         except BaseException:
             shutil.rmtree(self._launcher.directory(container_id), ignore_errors=True)
             for volume in made:

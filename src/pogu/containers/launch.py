@@ -21,6 +21,7 @@ from pogu.containers.ports import choices, ports_to_publish
 from pogu.containers.subpath import pinned, subpath_of
 from pogu.containers.validate import log_bounds, network_mode
 from pogu.containers.workload import container_workload
+from pogu.crash_point import crash_point
 from pogu.errors import Conflict, EngineError, InvalidParameter
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup import CgroupSetup
@@ -79,6 +80,7 @@ class Launcher:
         directory.mkdir(mode=0o710)
         for name, mode in (("rootfs", 0o755), ("upper", 0o755), ("work", 0o700)):
             (directory / name).mkdir(mode=mode)
+        crash_point()
 
     def mount(self, record: ContainerRecord) -> Path:
         """Mount the root file system and return where. Slow."""

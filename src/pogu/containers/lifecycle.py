@@ -28,6 +28,7 @@ from pogu.containers.restart import Backoff, wants_restart
 from pogu.containers.rows import Rows
 from pogu.containers.signals import parse_signal
 from pogu.containers.workload import cgroup_path
+from pogu.crash_point import crash_point
 from pogu.errors import Conflict, EngineError, NotModified, SystemFailure
 from pogu.events import EventBus
 from pogu.images.image import rfc3339
@@ -448,6 +449,7 @@ class Lifecycle:
         trash = Path(tempfile.mkdtemp(dir=self._tmp, prefix="removed-"))
         with contextlib.suppress(FileNotFoundError):
             os.rename(directory, trash / "container")
+        crash_point()
         return trash
 
     def in_background(self, work: object) -> None:

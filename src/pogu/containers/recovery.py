@@ -203,6 +203,8 @@ class Recovery:
             if entry.name not in names:
                 unmount(Path(entry.path) / "rootfs")
                 os.rename(entry.path, self._paths.tmp / f"removed-{entry.name}")
+        for path in self._paths.run_root.glob("update-*.json"):
+            path.unlink()
         for directory in (self._paths.run_containers, self._paths.exits):
             for entry in os.scandir(directory):
                 if entry.name not in names and not self._monitor(entry.name):

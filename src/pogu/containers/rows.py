@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -33,6 +34,12 @@ class Rows:
     def __init__(self, db: Database) -> None:
         self._db = db
         db.migrate("containers", _MIGRATIONS)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Whatever is written inside, by others too, is committed as one or not at all."""
+        with self._db.transaction():
+            yield
 
     async def durable(self) -> None:
         """Return when every commit so far also survives a power cut."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from pogu.crash_point import crash_point
 from pogu.linux.mount import MNT_DETACH, bind_mount, umount2
 
 __all__ = ["is_netns", "make_netns", "remove_netns"]
@@ -51,6 +52,7 @@ def make_netns(path: Path, inside: Callable[[], T]) -> T:
     if failure:
         remove_netns(path)
         raise failure[0]
+    crash_point()
     return result[0]
 
 
@@ -59,6 +61,7 @@ def remove_netns(path: Path) -> None:
     with contextlib.suppress(OSError):  # EINVAL: not mounted, ENOENT: no file
         umount2(path, MNT_DETACH)
     path.unlink(missing_ok=True)
+    crash_point()
 
 
 def is_netns(path: Path) -> bool:

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from pogu.crash_point import crash_point
+
 __all__ = ["is_awaited", "reap", "spawn", "wait_child", "wait_pidfd"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -46,6 +48,7 @@ def spawn(
     ]
 
     def start() -> int:
+        crash_point()
         pid = os.posix_spawnp(
             argv[0],
             list(argv),
@@ -56,6 +59,7 @@ def spawn(
             setsid=new_session,
         )
         _AWAITED.add(pid)
+        crash_point()
         return pid
 
     return start() if directory is None else _working_in(directory, start)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from pogu.crash_point import crash_point
 from pogu.errors import CommandFailed
 from pogu.linux.blocking import in_thread
 from pogu.linux.conntrack import forget_connections
@@ -56,6 +57,7 @@ class Firewall:
     async def _change(self, text: str) -> None:
         if not self._nft.open():
             return
+        crash_point()
         async with self._lock:
             try:
                 await in_thread(self._nft.run, text)

@@ -340,7 +340,7 @@ class LayerStore:
         for name in present - known:
             self._remove_directory(self._paths.layers / name)
         for entry in os.scandir(self._paths.tmp):
-            if entry.name.startswith(("layer-", "removed-", "blob-")):
+            if entry.name.startswith(("layer-", "removed-", "blob-", "volume-")):
                 _remove_leftover(Path(entry.path))
 
     def _drop_lost(self) -> None:

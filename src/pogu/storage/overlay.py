@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from pogu.crash_point import crash_point
 from pogu.errors import SystemFailure
 from pogu.linux import mount as kernel
 
@@ -47,6 +48,7 @@ def mount_overlay(mount: OverlayMount, target: Path) -> None:
             f"error creating overlay mount to {target}: {err.strerror}",
             hint="`pogu doctor` tests overlayfs on this storage root",
         ) from err
+    crash_point()
 
 
 def _empty_beside(target: Path, name: str = "empty") -> Path:
@@ -94,6 +96,7 @@ def unmount(target: Path) -> None:
     """Unmount `target` and whatever is mounted below it. Idempotent."""
     try:
         kernel.umount2(target)
+        crash_point()
         return
     except OSError as err:
         if err.errno in (errno.EINVAL, errno.ENOENT):

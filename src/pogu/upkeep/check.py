@@ -28,7 +28,7 @@ from pogu.volumes.service import Volumes
 
 __all__ = ["Checker", "Finding", "Kind", "Progress"]
 
-_WORK = ("layer-", "removed-", "blob-", "build-")
+_WORK = ("layer-", "removed-", "blob-", "build-", "volume-")
 
 
 class Kind(StrEnum):

@@ -104,10 +104,17 @@ class Volumes:
             else:
                 self._forget(row["name"])
         for name in present - self._volumes.keys():
-            if _NAME.fullmatch(name):
+            if _ANONYMOUS.fullmatch(name) and self._is_unused(name):
+                remove_tree(self._paths.volumes / name)
+            elif _NAME.fullmatch(name):
                 self._adopt(name)
         for name in present & self._volumes.keys():
             finish_copy(self._paths.volumes / name)
+
+    def _is_unused(self, name: str) -> bool:
+        """True for what a container was to get whose creation was not finished: nothing in it."""
+        data = self._paths.volumes / name / "_data"
+        return not data.exists() or not any(data.iterdir())
 
     def _adopt(self, name: str) -> None:
         """Give a directory without a row its row back."""

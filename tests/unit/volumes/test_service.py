@@ -58,3 +58,18 @@ def test_a_volume_that_is_set_aside_is_gone_at_once(paths: Paths) -> None:
     with pytest.raises(NotFound, match="no such volume"):
         volumes.get("v")
     assert volumes.set_aside("v", force=True) is None
+
+
+def test_an_anonymous_one_of_a_creation_that_was_not_finished_goes(paths: Paths) -> None:
+    (paths.volumes / ("ab" * 32) / "_data").mkdir(parents=True)
+    assert opened(paths).all() == []
+    assert list(paths.volumes.iterdir()) == []
+
+
+def test_what_holds_something_or_has_a_name_is_kept_without_a_row(paths: Paths) -> None:
+    data = paths.volumes / ("ab" * 32) / "_data"
+    data.mkdir(parents=True)
+    (data / "file").write_text("precious")
+    (paths.volumes / "pgdata" / "_data").mkdir(parents=True)
+    assert [volume.name for volume in opened(paths).all()] == ["ab" * 32, "pgdata"]
+    assert (data / "file").read_text() == "precious"
