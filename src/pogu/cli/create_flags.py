@@ -39,6 +39,7 @@ CREATE_FLAGS = [
     Flag("-e, --env", "list", "Set environment variables"),
     Flag("--env-file", "list", "Read environment variables from a file"),
     Flag("--expose", "list", "Expose a port or a range of ports"),
+    Flag("--gpus", "text", "GPU devices to add: all, a number or device=ID"),
     Flag("--group-add", "list", "Add groups to join"),
     Flag("--health-cmd", "text", "Command that checks the health of the container"),
     Flag("--health-interval", "text", "Time between checks (30s)"),

@@ -90,6 +90,8 @@ def _per_device(values: Values, flag: str, key: str, example: str) -> list[Json]
 def _devices(values: Values) -> list[Json]:
     found: list[Json] = []
     for text in values.texts("device"):
+        if _is_cdi(text):
+            continue
         parts = text.split(":")
         inside, permissions = parts[0], "rwm"
         if len(parts) == 2 and set(parts[1]) <= set("rwm"):
@@ -105,6 +107,56 @@ def _devices(values: Values) -> list[Json]:
             }
         )
     return found
+
+
+def _is_cdi(text: str) -> bool:
+    """`vendor.com/class=name` is no path."""
+    return not text.startswith("/") and "=" in text and "/" in text.partition("=")[0]
+
+
+def _device_requests(values: Values) -> list[Json]:
+    """CDI devices and `--gpus`. Raises: UsageError in Docker's words."""
+    found: list[Json] = []
+    names = [text for text in values.texts("device") if _is_cdi(text)]
+    if names:
+        found.append({"Driver": "cdi", "DeviceIDs": names})
+    if values.text("gpus"):
+        found.append(_gpus(values.text("gpus")))
+    return found
+
+
+def _gpus(text: str) -> Json:
+    from pogu.cli.mounts import csv_fields
+
+    request: Json = {"Driver": "", "Count": 0, "Capabilities": [["gpu"]], "Options": {}}
+    for field in csv_fields(text):
+        key, equals, value = field.partition("=")
+        if not equals or key == "count":
+            request["Count"] = _gpu_count(value or key)
+        elif key == "device":
+            request["DeviceIDs"] = value.split(",")
+        elif key == "driver":
+            request["Driver"] = value
+        elif key == "capabilities":
+            request["Capabilities"] = [[*value.split(","), "gpu"]]
+        else:
+            raise UsageError(f"unexpected key '{key}' in '{field}'", hint="--gpus all")
+    if not request["Count"] and "DeviceIDs" not in request:
+        request["Count"] = 1
+    return request
+
+
+def _gpu_count(text: str) -> int:
+    if text == "all":
+        return -1
+    try:
+        return int(text)
+    except ValueError as err:
+        raise UsageError(
+            f'invalid argument "{text}" for "--gpus" flag: invalid count ({text}): value must be'
+            ' either "all" or an integer',
+            hint="--gpus all, --gpus 2 or --gpus device=0",
+        ) from err
 
 
 def changeable_limits(values: Values) -> Json:
@@ -138,6 +190,7 @@ def limits(values: Values) -> Json:
         "OomScoreAdj": values.number("oom-score-adj") or 0,
         "CgroupParent": values.text("cgroup-parent"),
         "Devices": _devices(values) or None,
+        "DeviceRequests": _device_requests(values) or None,
         "DeviceCgroupRules": values.texts("device-cgroup-rule") or None,
         "MemorySwappiness": values.number("memory-swappiness"),
         "OomKillDisable": values.flag("oom-kill-disable"),

@@ -8,7 +8,7 @@ from pogu.cli.failure import UsageError
 from pogu.cli.flags import Values
 from pogu.cli.limits import size_bytes
 
-__all__ = ["mounts", "volumes"]
+__all__ = ["csv_fields", "mounts", "volumes"]
 
 Json = dict[str, object]
 
@@ -60,7 +60,7 @@ def mounts(values: Values) -> list[Json]:
     return found
 
 
-def _fields(text: str) -> list[str]:
+def csv_fields(text: str) -> list[str]:
     """The fields of one line of CSV: one that has a comma stands in quotes."""
     fields, field, quoted, at = [], "", False, 0
     while at < len(text):
@@ -90,7 +90,7 @@ def _flag(key: str, equals: str, value: str) -> bool:
 def _mount(text: str) -> Json:
     mount: Json = {"Type": "volume"}
     options: dict[str, Json] = {}
-    for field in _fields(text):
+    for field in csv_fields(text):
         key, equals, value = field.strip().partition("=")
         key = key.lower()
         if key in ("readonly", "ro"):

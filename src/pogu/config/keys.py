@@ -195,6 +195,7 @@ KEYS = {
         Key("runtime", "runtime", str, _word, '"runc"'),
         Key("socket_group", "socket_group", str, _word, '"docker"'),
         Key("debug", "debug", bool, _switch, "true"),
+        Key("cdi_spec_dirs", "cdi_spec_dirs", list, _directories, '["/etc/cdi"]'),
         Key("log.max_size", "log_max_size_bytes", str, _size, '"20m"'),
         Key("log.max_files", "log_max_files", int, _number(1, 1000), "5"),
         Key("network.bridge_subnet", "bridge_subnet", str, _subnet, '"10.99.0.0/16"'),

@@ -41,6 +41,7 @@ class Config:
     registry_timeout_s: int = 60
     registry_tries: int = 5
     policy: Path = DEFAULT_POLICY
+    cdi_spec_dirs: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
     debug: bool = False
 
     @property

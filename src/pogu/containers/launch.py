@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from pogu.config import Config
+from pogu.containers.device_requests import cdi_names
 from pogu.containers.entry import Entry
 from pogu.containers.model import ContainerRecord, MountPoint
 from pogu.containers.ports import choices, ports_to_publish
@@ -28,8 +29,10 @@ from pogu.linux.cgroup import CgroupSetup
 from pogu.linux.openat2 import openat2_in_root
 from pogu.network.files import hosts_text, resolv_conf_text
 from pogu.network.service import Endpoint, Networks
+from pogu.runtime.cdi import edited, read_devices
 from pogu.runtime.conmon import Conmon, Monitored
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
+from pogu.runtime.workload import Workload
 from pogu.storage.layers import LayerStore
 from pogu.storage.overlay import OverlayMount, mount_overlay, unmount
 from pogu.volumes.content import copy_up
@@ -130,6 +133,8 @@ class Launcher:
                 cgroup=self._cgroup,
                 namespace_of=self._namespace_of,
             )
+            if record.host_config.device_requests:
+                workload = await in_thread(self._with_cdi, record, workload)
             prepared = self._runtime.prepared(workload)
             warnings = write_bundle(self.directory(record.id), prepared)
             max_bytes, max_files = self.log_bounds(record)
@@ -147,6 +152,10 @@ class Launcher:
             await asyncio.shield(self._abandon(record.id, connecting))
             raise
         return monitored, warnings
+
+    def _with_cdi(self, record: ContainerRecord, workload: Workload) -> Workload:
+        devices = read_devices(self._config.cdi_spec_dirs)
+        return edited(workload, cdi_names(record.host_config, devices), devices)
 
     async def _abandon(
         self, container_id: str, connecting: asyncio.Future[Endpoint | None]

@@ -122,11 +122,6 @@ def _check_others(host: HostConfig) -> None:
     for one in host.blkio_weight_device or ():
         if one.weight and not 10 <= one.weight <= 1000:
             _refuse(f"invalid weight for device: {one.path}:{one.weight}", "from 10 to 1000")
-    if host.device_requests:
-        _refuse(
-            "could not select device driver: device requests (--gpus) have no driver here",
-            "--device /dev/… gives a device to a container",
-        )
     if not -1000 <= host.oom_score_adj <= 1000:
         _refuse(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
     if host.shm_size < 0:

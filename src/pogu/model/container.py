@@ -8,6 +8,7 @@ __all__ = [
     "ContainerConfig",
     "CreateRequest",
     "DeviceMapping",
+    "DeviceRequest",
     "EndpointSettings",
     "HealthConfig",
     "HostConfig",
@@ -105,6 +106,16 @@ class DeviceMapping(_Wire, frozen=True, kw_only=True):
     cgroup_permissions: str = "rwm"
 
 
+class DeviceRequest(_Wire, frozen=True, kw_only=True):
+    """Devices by what they can do (`--gpus`) or by their CDI names (driver `cdi`)."""
+
+    driver: str = ""
+    count: int = 0
+    device_ids: tuple[str, ...] | None = msgspec.field(name="DeviceIDs", default=None)
+    capabilities: tuple[tuple[str, ...], ...] | None = None
+    options: dict[str, str] | None = None
+
+
 class WeightDevice(_Wire, frozen=True, kw_only=True):
     """Share of one block device, 10 to 1000."""
 
@@ -193,7 +204,7 @@ class HostConfig(_Wire, frozen=True, kw_only=True):
     cpuset_mems: str = ""
     devices: tuple[DeviceMapping, ...] | None = None
     device_cgroup_rules: tuple[str, ...] | None = None
-    device_requests: tuple[dict[str, object], ...] | None = None
+    device_requests: tuple[DeviceRequest, ...] | None = None
     memory_reservation: int = 0
     memory_swap: int = 0
     memory_swappiness: int | None = None

@@ -55,7 +55,9 @@ def stat_device(path: str) -> tuple[str, int, int, int]:
 
 def spec_device(device: Device) -> Json:
     """Return the node of a host's device. Raises: InvalidParameter when it is none."""
-    return device_node(device.path_on_host, device.path, stat_device(device.path_on_host))
+    node = device_node(device.path_on_host, device.path, stat_device(device.path_on_host))
+    node |= {"uid": device.uid, "gid": device.gid}
+    return node if device.file_mode is None else node | {"fileMode": device.file_mode}
 
 
 def io_limit(path: str, kind: str, value: int) -> Json:

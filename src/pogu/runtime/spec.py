@@ -52,9 +52,21 @@ def runtime_config(
         "annotations": dict(workload.annotations),
         "linux": _linux(workload, capabilities, host_devices),
     }
+    if workload.hooks:
+        config["hooks"] = _hooks(workload)
     if workload.domainname and workload.uts == "new":
         config["domainname"] = workload.domainname
     return msgspec.json.encode(config)
+
+
+def _hooks(workload: Workload) -> Json:
+    said: dict[str, list[Json]] = {}
+    for hook in workload.hooks:
+        entry: Json = {"path": hook.path, "args": list(hook.args), "env": list(hook.env)}
+        if hook.timeout_s is not None:
+            entry["timeout"] = hook.timeout_s
+        said.setdefault(hook.name, []).append(entry)
+    return dict(said)
 
 
 def _process(workload: Workload, capabilities: tuple[str, ...]) -> Json:

@@ -9,6 +9,7 @@ __all__ = [
     "DEFAULT_PATH",
     "BindMount",
     "Device",
+    "Hook",
     "IoLimit",
     "Resources",
     "Rlimit",
@@ -48,6 +49,21 @@ class Device:
     path_on_host: str
     path: str
     permissions: str = "rwm"
+    file_mode: int | None = None
+    """None: the host's."""
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """A program of the host that the runtime runs; `name` is the spec's (`createContainer`)."""
+
+    name: str
+    path: str
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    timeout_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,3 +149,4 @@ class Workload:
     masked_paths: tuple[str, ...] | None = None
     readonly_paths: tuple[str, ...] | None = None
     annotations: dict[str, str] = field(default_factory=dict)
+    hooks: tuple[Hook, ...] = ()
