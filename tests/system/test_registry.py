@@ -125,6 +125,18 @@ def test_run_and_from_pull_what_is_not_here(
     engine.ok("rmi", "child", name)
 
 
+def test_an_image_for_another_platform_than_the_wanted_one_comes_with_a_warning(
+    engine: EngineProcess, registry: RegistryProcess, tmp_path: Path
+) -> None:
+    name = registry.name("platform:1")
+    build(engine, tmp_path, name)
+    engine.ok("push", name)
+    said = engine.ok("pull", "--platform", "linux/s390x", name)
+    assert f"WARNING: image with reference {name} was found but its platform" in said
+    assert "WARNING" not in engine.ok("pull", name)
+    engine.ok("rmi", name)
+
+
 def test_a_missing_tag_or_repository_is_said_in_dockers_words(
     engine: EngineProcess, registry: RegistryProcess
 ) -> None:

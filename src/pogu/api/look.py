@@ -23,9 +23,9 @@ Json = dict[str, object]
 async def tree(call: Call) -> StreamResponse:
     """With `name`s the layers of each; without, all layers as trees."""
     images, layers = call.engine.images, call.engine.layers
-    wanted = [images.resolve(name) for name in call.texts("name")]
-    everything = images.all()
     async with images.hold():
+        wanted = [images.resolve(name) for name in call.texts("name")]
+        everything = images.all()
         if not wanted:
             forest = layer_forest(everything, layers)
             empty = [_image(one) for one in everything if one.top_layer is None]
@@ -68,8 +68,8 @@ async def difference(call: Call) -> StreamResponse:
     if not before or not after:
         raise InvalidParameter("from and to: two images are compared")
     images = call.engine.images
-    one, other = images.resolve(before), images.resolve(after)
     async with images.hold():
+        one, other = images.resolve(before), images.resolve(after)
         changes = await in_thread(file_changes, one, other, call.engine.layers)
     return json_reply(
         {

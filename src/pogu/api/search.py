@@ -35,7 +35,7 @@ def _stars(filters: dict[str, list[str]]) -> int:
 async def search_images(call: Call) -> StreamResponse:
     filters = call.filters("is-automated", "is-official", "stars")
     if not call.text("term"):
-        raise InvalidParameter("no search term", hint="?term=NAME")
+        raise InvalidParameter("no search term", hint="what to look for: pogu search NAME")
     wanted = Wanted(
         term=call.text("term"),
         limit=call.integer("limit") or 25,

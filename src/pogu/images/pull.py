@@ -29,7 +29,7 @@ from pogu.errors import (
 from pogu.images.download import Downloads, GrowingFile
 from pogu.images.image import Image, short_id
 from pogu.images.indexes import Indexes
-from pogu.images.platform import Platform, choose, parse_platform
+from pogu.images.platform import Platform, choose, fits, parse_platform, platform_of
 from pogu.images.progress import TransferEvent, throttled
 from pogu.images.provenance import LayerBlob, Provenance
 from pogu.images.store import ImageStore
@@ -106,7 +106,9 @@ class Puller:
             repository = Repository(transport, named.path)
             try:
                 async with self._images.hold():
-                    return await self._pull(repository, named, wanted, emit)
+                    return await self._pull(
+                        repository, named, wanted, emit, asked_platform=bool(platform)
+                    )
             except RejectedByPolicy:
                 raise
             except (NotFound, Unauthorized, Forbidden) as err:
@@ -121,7 +123,13 @@ class Puller:
                 raise _in_dockers_words(err, reference) from err
 
     async def _pull(
-        self, repository: Repository, named: Reference, wanted: Platform, emit: Emit
+        self,
+        repository: Repository,
+        named: Reference,
+        wanted: Platform,
+        emit: Emit,
+        *,
+        asked_platform: bool,
     ) -> Image:
         fetched = await self._manifest(repository, named)
         shown = named.tag or str(named.digest)
@@ -141,13 +149,16 @@ class Puller:
         asked = replace(named, tag=None) if named.digest else named
         for name in dict.fromkeys((digest_name, asked)):
             self._images.tag_pulled(image.id, name)
+        pulled = self._images.get(image.id)  # whoever removes it from here on removes what was here
         await self._images.sync()
+        if asked_platform and not fits(platform_of(pulled.config), wanted):
+            await emit(TransferEvent(status=_other_platform(pulled, named, wanted)))
         await emit(TransferEvent(status=f"Digest: {top.digest}"))
         news = "Image is up to date for" if before and before.id == image.id else None
         await emit(
             TransferEvent(status=f"Status: {news or 'Downloaded newer image for'} {named.familiar}")
         )
-        return self._images.get(image.id)
+        return pulled
 
     async def _manifest(self, repository: Repository, named: Reference) -> FetchedManifest:
         """What is named. A tag that is here is only asked about: where it still points at what is
@@ -391,6 +402,14 @@ def _parse_manifest(fetched: FetchedManifest, named: Reference) -> Manifest:
         return msgspec.json.decode(fetched.raw, type=Manifest)
     except msgspec.MsgspecError as err:
         raise InvalidParameter(f"the manifest of {named.familiar} is broken: {err}") from err
+
+
+def _other_platform(image: Image, named: Reference, wanted: Platform) -> str:
+    """Docker's warning for an image that comes for one platform only, and not the wanted one."""
+    return (
+        f"WARNING: image with reference {named.familiar} was found but its platform"
+        f" ({platform_of(image.config)}) does not match the specified platform ({wanted})"
+    )
 
 
 def _shown_path(named: Reference) -> str:

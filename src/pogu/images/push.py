@@ -83,12 +83,7 @@ class Pusher:
         with the login as hint.
         """
         named = reference.with_default_tag()
-        image = image or self._images.find(named)
-        if image is None:
-            raise NotFound(
-                f"An image does not exist locally with the tag: {named.familiar_repository}",
-                hint=f"tag it first: pogu tag IMAGE {named.familiar}",
-            )
+        self._named(named, image)
         async with open_transport(
             named.domain, self._config, credentials, mirrors=False
         ) as transport:
@@ -96,9 +91,21 @@ class Pusher:
             await emit(TransferEvent(status=f"The push refers to repository [{named.repository}]"))
             try:
                 async with self._images.hold():
-                    return await self._push(repository, named, image, compression, emit)
+                    # Only now is it sure that its layers stay.
+                    held = self._named(named, image)
+                    return await self._push(repository, named, held, compression, emit)
             except (Unauthorized, Forbidden) as err:
                 raise denied(err, named) from err
+
+    def _named(self, named: Reference, image: Image | None) -> Image:
+        """The image to send, as it is now. Raises: NotFound in Docker's words."""
+        found = self._images.get(image.id) if image else self._images.find(named)
+        if found is None:
+            raise NotFound(
+                f"An image does not exist locally with the tag: {named.familiar_repository}",
+                hint=f"tag it first: pogu tag IMAGE {named.familiar}",
+            )
+        return found
 
     async def _push(
         self,

@@ -215,10 +215,14 @@ class ImageStore:
         self._index.set_name(image_id, reference, time=self._now())
 
     def tag_pushed(self, image_id: Digest, reference: Reference, digest: Digest) -> None:
-        """Remember the digest by which a registry knows the image now."""
+        """Remember the digest by which a registry knows the image now; not of one that was removed
+        while it was pushed."""
+        image = self._index.get(image_id)
+        if image is None:
+            return
         name = replace(reference, tag=None, digest=digest)
         self._index.set_name(image_id, name, time=self._now())
-        publish_image_event(self._events, "push", self.get(image_id), reference.familiar)
+        publish_image_event(self._events, "push", image, reference.familiar)
 
     def _name(self, image_id: Digest, reference: Reference) -> None:
         self._index.set_name(image_id, reference, time=self._now())

@@ -308,6 +308,16 @@ async def test_the_last_name_takes_the_image_and_its_layers_with_it(here: Here) 
     assert here.layers.all() == []
 
 
+async def test_a_push_of_an_image_that_was_removed_meanwhile_names_nothing(here: Here) -> None:
+    image = await here.image("a", text="one")
+    await here.removed("a")
+    here.images.tag_pushed(image.id, parse_reference("reg.example/a:1"), image.id)
+    assert here.images.all() == []
+    here.db.close()
+    here.open()
+    assert here.images.all() == []
+
+
 async def test_one_of_two_names_is_only_a_name(here: Here) -> None:
     await here.image("a", "b")
     assert await here.removed("a") == ["a:latest"]
