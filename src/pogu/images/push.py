@@ -99,7 +99,10 @@ class Pusher:
 
     def _named(self, named: Reference, image: Image | None) -> Image:
         """The image to send, as it is now. Raises: NotFound in Docker's words."""
-        found = self._images.get(image.id) if image else self._images.find(named)
+        try:
+            found = self._images.get(image.id) if image else self._images.find(named)
+        except NotFound:
+            found = None
         if found is None:
             raise NotFound(
                 f"An image does not exist locally with the tag: {named.familiar_repository}",

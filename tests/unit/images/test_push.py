@@ -19,9 +19,14 @@ class Images:
     """Loses its only image while somebody waits for the hold, as `rmi` may take it."""
 
     def __init__(self) -> None:
-        self.image: Any = SimpleNamespace(top_layer="gone")
+        self.image: Any = SimpleNamespace(id="sha256:1", top_layer="gone")
 
     def find(self, _reference: object) -> Any:
+        return self.image
+
+    def get(self, image_id: str) -> Any:
+        if self.image is None:
+            raise NotFound(f"No such image: {image_id}")
         return self.image
 
     @asynccontextmanager
@@ -30,7 +35,8 @@ class Images:
         yield
 
 
-async def test_an_image_that_goes_before_its_layers_are_held_is_not_there() -> None:
+@pytest.mark.parametrize("by_tag", [True, False])
+async def test_an_image_that_goes_before_its_layers_are_held_is_not_there(by_tag: bool) -> None:
     none: Any = None
     images: Any = Images()
     pusher = Pusher(
@@ -41,4 +47,5 @@ async def test_an_image_that_goes_before_its_layers_are_held_is_not_there() -> N
         return
 
     with pytest.raises(NotFound, match="An image does not exist locally with the tag"):
-        await pusher.push(parse_reference("127.0.0.1:1/a:1"), emit=quiet)
+        image = None if by_tag else images.image
+        await pusher.push(parse_reference("127.0.0.1:1/a:1"), image=image, emit=quiet)
