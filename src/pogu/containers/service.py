@@ -257,7 +257,8 @@ class Containers:
         return entry, warnings
 
     def _remove_unused_volume(self, name: str) -> None:
-        if not self._registry.using_volume(name):
+        """Only one that nobody named; a name may look like an anonymous volume's."""
+        if self._volumes.is_anonymous(name) and not self._registry.using_volume(name):
             trash = self._volumes.set_aside(name, force=True)
             if trash is not None:
                 self._lifecycle.in_background(in_thread(remove_tree, trash))

@@ -22,6 +22,7 @@ __all__ = ["cgroup_path", "container_workload", "wanted_rlimits"]
 
 _DEFAULT_SHM_BYTES = 64 * 1024 * 1024
 _INIT = ("/usr/bin/catatonit", "/usr/libexec/podman/catatonit", "/usr/bin/tini")
+_APPARMOR = Path("/sys/kernel/security/apparmor")
 _INIT_INSIDE = "/sbin/docker-init"
 
 
@@ -67,7 +68,7 @@ def container_workload(
         privileged=host.privileged,
         seccomp=security.get("seccomp", "default"),
         no_new_privileges=security.get("no-new-privileges") == "true",
-        apparmor_profile=security.get("apparmor", ""),
+        apparmor_profile=_apparmor_profile(security.get("apparmor", "")),
         network=network,
         pid=_namespace(host.pid_mode, "pid", namespace_of),
         ipc=_namespace(host.ipc_mode, "ipc", namespace_of),
@@ -136,6 +137,11 @@ def _init_mount() -> BindMount:
         "exec: catatonit: executable file not found: --init needs an init program",
         hint="apt-get install catatonit",
     )
+
+
+def _apparmor_profile(wanted: str) -> str:
+    """A host without AppArmor lets the profile be, as Docker does there."""
+    return wanted if _APPARMOR.is_dir() and wanted != "unconfined" else ""
 
 
 def _security(host: HostConfig) -> dict[str, str]:

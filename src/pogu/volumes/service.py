@@ -200,6 +200,10 @@ class Volumes:
         except KeyError as err:
             raise NotFound(f"get {name}: no such volume", hint=self._near(name)) from err
 
+    def is_anonymous(self, name: str) -> bool:
+        """False for one that was named, and for none."""
+        return name in self._volumes and self._volumes[name].anonymous
+
     def _near(self, name: str) -> str:
         import difflib
 

@@ -220,8 +220,12 @@ def test_devices_have_dockers_defaults() -> None:
     ],
 )
 def test_security_options_are_read(
-    options: tuple[str, ...], expected: tuple[str, bool, str]
+    options: tuple[str, ...],
+    expected: tuple[str, bool, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setattr(workload_module, "_APPARMOR", tmp_path)
     workload = workload_of(host=HostConfig(security_opt=options))
     found = workload.seccomp, workload.no_new_privileges, workload.apparmor_profile
     assert found == expected
@@ -282,3 +286,11 @@ def test_a_missing_init_program_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(workload_module, "_INIT", ())
     with pytest.raises(InvalidParameter, match="--init needs an init program"):
         workload_of(host=HostConfig(init=True))
+
+
+def test_an_apparmor_profile_is_let_be_where_the_host_has_no_apparmor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(workload_module, "_APPARMOR", tmp_path / "missing")
+    host = HostConfig(security_opt=("apparmor=mine",))
+    assert workload_of(host=host).apparmor_profile == ""

@@ -37,7 +37,7 @@ def detected(root: Path, files: dict[str, str], *, systemd: bool = False) -> Cgr
 
 def test_pure_v2_under_systemd(tmp_path: Path) -> None:
     setup = detected(tmp_path, V2, systemd=True)
-    assert (setup.mode, setup.version, setup.driver) == ("v2", "2", "systemd")
+    assert (setup.mode, setup.version, setup.driver) == ("v2", "2", "cgroupfs")
     assert {"cpu", "cpuset", "io", "memory", "pids"} <= setup.controllers
     assert setup.swap_limit
     assert not setup.oom_kill_disable
