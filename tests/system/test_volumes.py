@@ -96,6 +96,22 @@ def test_a_tmpfs_volume_is_shared_while_it_is_used(engine: EngineProcess) -> Non
     engine.ok("volume", "rm", "memory")
 
 
+def test_a_copy_into_a_stopped_container_reaches_what_its_volume_mounts(
+    engine: EngineProcess, tmp_path: Path
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "file").write_text("text\n")
+    options = ("-o", "type=none", "-o", f"device={tmp_path}/theirs", "-o", "o=bind")
+    engine.ok("volume", "create", *options, "theirs")
+    engine.ok("create", "--name", "stopped", "-v", "theirs:/v", "busybox", "true")
+    engine.ok("cp", str(tmp_path / "file"), "stopped:/v/file")
+    assert (tmp_path / "theirs" / "file").read_text() == "text\n"
+    assert not is_mounted(engine, "theirs")
+    engine.ok("rm", "stopped")
+    engine.ok("volume", "rm", "theirs")
+    assert (tmp_path / "theirs" / "file").exists()
+
+
 def test_a_killed_engine_lets_go_of_what_nobody_uses_any_more(engine: EngineProcess) -> None:
     engine.ok("volume", "create", *TMPFS, "memory")
     engine.ok("run", "-d", "--name", "one", "-v", "memory:/v", "busybox", "sleep", "1000")

@@ -12,6 +12,7 @@ import asyncio
 import errno
 import os
 import posixpath
+import secrets
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
@@ -34,6 +35,7 @@ from pogu.storage.layers import LayerStore
 from pogu.storage.livetree import write_live_tar
 from pogu.storage.overlay import OverlayMount
 from pogu.storage.tarwriter import TarSink
+from pogu.volumes.service import Volumes
 
 __all__ = ["ContainerArchive"]
 
@@ -50,12 +52,14 @@ class ContainerArchive:
         layers: LayerStore,
         launcher: Launcher,
         lifecycle: Lifecycle,
+        volumes: Volumes,
         find: Callable[[str], Entry],
     ) -> None:
         self._paths = paths
         self._layers = layers
         self._launcher = launcher
         self._lifecycle = lifecycle
+        self._volumes = volumes
         self._find = find
 
     # ---- out -----------------------------------------------------------------------------
@@ -167,10 +171,23 @@ class ContainerArchive:
             if write:
                 make_mount_points(target, entry.record.mounts)
             with (
+                self._using_volumes(entry),
                 mounted_volumes(self._paths, target, entry.record.mounts),
                 opened_directory(target) as root,
             ):
                 yield root
+
+    @contextmanager
+    def _using_volumes(self, entry: Entry) -> Iterator[None]:
+        """What their driver options name is mounted meanwhile, so that it is not hidden later."""
+        user = f"view-{secrets.token_hex(8)}"
+        try:
+            for mount in entry.record.mounts:
+                if mount.type == "volume":
+                    self._volumes.use(mount.name, user)
+            yield
+        finally:
+            self._volumes.let_go(user)
 
 
 @contextmanager

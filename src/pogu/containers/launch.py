@@ -269,7 +269,7 @@ class Launcher:
                 continue
             lock = self._filling.setdefault(mount.name, asyncio.Lock())
             async with lock:
-                await self._volumes.use(mount.name, record.id)
+                await in_thread(self._volumes.use, mount.name, record.id)
                 whole = not subpath_of(mount, self._config.paths)
                 if whole and "nocopy" not in mount.mode.split(","):
                     await self._fill(rootfs, mount)

@@ -126,6 +126,7 @@ class Containers:
             layers=layers,
             launcher=self._launcher,
             lifecycle=self._lifecycle,
+            volumes=volumes,
             find=self._registry.find,
         )
         self.files = ContainerFiles(

@@ -15,7 +15,9 @@ import logging
 import os
 import re
 import secrets
+import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,7 +31,6 @@ from pogu.db import Database
 from pogu.errors import InvalidParameter, NotFound, SystemFailure
 from pogu.events import EventBus
 from pogu.linux import mount as kernel
-from pogu.linux.process import run
 from pogu.linux.sync import fsync_file
 from pogu.storage.tree import remove_tree
 from pogu.volumes.content import finish_copy
@@ -94,6 +95,7 @@ class Volumes:
         db.migrate("volumes", _MIGRATIONS)
         self._volumes: dict[str, Volume] = {}
         self._users: dict[str, set[str]] = {}
+        self._locks: dict[str, threading.Lock] = {}
         self._load()
 
     def _load(self) -> None:
@@ -244,34 +246,30 @@ class Volumes:
 
     # ---- use -----------------------------------------------------------------------------
 
-    async def use(self, name: str, user: str) -> None:
-        """A container starts to use a volume: what its options name is mounted. Idempotent.
+    def use(self, name: str, user: str) -> None:
+        """Somebody starts to use a volume: what its options name is mounted. Idempotent. Slow.
 
         Raises: NotFound; SystemFailure in Docker's words when it cannot be mounted.
         """
         volume = self.get(name)
-        self._users.setdefault(name, set()).add(user)
         argv = mount_argv(dict(volume.options), volume.path)
-        if not argv or kernel.is_mounted(volume.path):
-            return
-        try:
-            done = await run(argv, check=False, timeout_s=_MOUNT_S)
-        except BaseException:
-            self._users[name].discard(user)
-            raise
-        if done.exit_code != 0 and not kernel.is_mounted(volume.path):
-            self._users[name].discard(user)
-            raise _not_mounted(volume, done.stderr.decode(errors="replace"))
-        self._events.publish("volume", "mount", name, {"driver": "local", "container": user})
+        with self._lock_of(name):
+            if argv and not kernel.is_mounted(volume.path):
+                _mount(argv, volume)
+            self._users.setdefault(name, set()).add(user)
 
     def let_go(self, user: str) -> None:
-        """A container has ended; what nobody uses any more is unmounted. Idempotent."""
-        for name in [name for name, users in self._users.items() if user in users]:
-            self._users[name].discard(user)
-            if not self._users[name]:
-                del self._users[name]
-                if name in self._volumes:
-                    self._unmount(self._volumes[name])
+        """A user has ended; what nobody uses any more is unmounted. Idempotent."""
+        for name in [name for name, users in list(self._users.items()) if user in users]:
+            with self._lock_of(name):
+                self._users[name].discard(user)
+                if not self._users[name]:
+                    del self._users[name]
+                    if name in self._volumes:
+                        self._unmount(self._volumes[name])
+
+    def _lock_of(self, name: str) -> threading.Lock:
+        return self._locks.setdefault(name, threading.Lock())
 
     def retain(self, users: Mapping[str, set[str]]) -> None:
         """At engine start: who uses which volume; what nobody does is unmounted."""
@@ -291,6 +289,16 @@ class Volumes:
             log.warning("cannot unmount volume=%s error=%s", volume.name, err)
             return False
         return True
+
+
+def _mount(argv: list[str], volume: Volume) -> None:
+    try:
+        done = subprocess.run(argv, capture_output=True, check=False, timeout=_MOUNT_S)
+        said = done.stderr.decode(errors="replace")
+    except (OSError, subprocess.TimeoutExpired) as err:
+        said = str(err)
+    if not kernel.is_mounted(volume.path):
+        raise _not_mounted(volume, said)
 
 
 def _not_mounted(volume: Volume, said: str) -> SystemFailure:
