@@ -42,7 +42,7 @@ def census(engine: EngineProcess) -> Census:
         "links": frozenset(f"link {n}" for n, _ in enumerate(_links(bridge))),
         "rules": frozenset(_rules(f"pogu_{_suffix(engine)}")),
         "monitors": frozenset(_monitors(engine)),
-        "cgroups": frozenset(_cgroups()),
+        "cgroups": frozenset(_cgroups(engine)),
     }
 
 
@@ -107,8 +107,10 @@ def _monitors(engine: EngineProcess) -> Iterator[str]:
             yield " ".join([words[0], *(word for word in words if len(word) == 64)][:2])
 
 
-def _cgroups() -> Iterator[str]:
-    """Of all engines of the host: cgroups know no storage root."""
+def _cgroups(engine: EngineProcess) -> Iterator[str]:
+    """Those of all containers that the engine ever had: cgroups know no storage root."""
+    events = (engine.root / "events.jsonl").read_text()
     for parent in (_CGROUPS, *_CGROUPS.glob("*")):
         for path in (parent / "pogu").glob("?" * 64):
-            yield f"{path.name} {parent.name}"
+            if path.name in events:
+                yield f"{path.name} {parent.name}"

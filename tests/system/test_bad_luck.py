@@ -216,3 +216,18 @@ def test_a_storage_root_that_is_not_mounted_ends_no_container(engine: EngineProc
         away.rename(engine.root)
     assert engine.status("survivor") == "running"
     engine.ok("rm", "-f", "survivor")
+
+
+def test_an_attach_beside_a_pause_does_not_wait_for_the_next_start(engine: EngineProcess) -> None:
+    engine.ok("run", "-d", "--name", "paused", "busybox", "sleep", "1000")
+    attached = []
+    for _ in range(4):
+        attached += [engine.popen("attach", "--no-stdin", "paused") for _ in range(2)]
+        pausing = engine.popen("pause", "paused")
+        attached += [engine.popen("attach", "--no-stdin", "paused") for _ in range(2)]
+        pausing.communicate(timeout=30)
+        engine.ok("unpause", "paused")
+    engine.ok("stop", "-t", "0", "paused")
+    for one in attached:
+        one.communicate(timeout=10)
+    engine.ok("rm", "paused")

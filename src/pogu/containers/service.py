@@ -440,14 +440,20 @@ class Containers:
         return _of_streams(records, wanted)
 
     async def attach(self, name: str, *, stdin: bool) -> AttachStream:
-        """Attach to a created or running container. Raises: Conflict when it has ended.
+        """Attach to a created or running container. Raises: Conflict when it ends meanwhile.
 
         With a created container this waits until it is started (the order of `docker run`).
         """
         entry = self._registry.find(name)
         self._lifecycle.publish(entry, "attach")
-        if entry.active and not entry.lock.locked():
-            return await self._conmon.attach(entry.id, stdin=stdin)
+        if entry.active:
+            async with entry.lock:  # a pause, a commit, the rest of a start: they come first
+                if entry.active:
+                    return await self._conmon.attach(entry.id, stdin=stdin)
+            raise Conflict(
+                "You cannot attach to a stopped container, start it first",
+                hint=f"pogu start -a {entry.name}",
+            )
         future: asyncio.Future[AttachStream] = asyncio.get_running_loop().create_future()
         entry.attachers.append((stdin, future))
         return await future
