@@ -19,6 +19,9 @@ from pogu.linux.blocking import in_thread
 
 __all__ = ["ROUTES"]
 
+_UP = (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
+"""What `ps` lists without --all."""
+
 
 async def list_containers(call: Call) -> StreamResponse:
     filters = call.filters(*container_filter.KNOWN)
@@ -28,7 +31,7 @@ async def list_containers(call: Call) -> StreamResponse:
     chosen = [
         container
         for container in _between(call, filters)
-        if (everything or container.state.status in (Status.RUNNING, Status.PAUSED))
+        if (everything or container.state.status in _UP)
         and container_filter.matches(container, filters)
     ]
     chosen = chosen[:limit] if limit > 0 else chosen

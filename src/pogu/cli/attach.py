@@ -23,6 +23,8 @@ def _attach(context: Context, values: Values) -> int:
         )
     if state["Paused"]:
         raise CliError("You cannot attach to a paused container, unpause it first")
+    if state["Restarting"]:
+        raise CliError("You cannot attach to a restarting container, wait until it is running")
     terminal = bool(config["Tty"])
     waiting = context.connection().request("POST", f"/containers/{container_id}/wait")
     attachment = Attachment(

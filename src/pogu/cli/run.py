@@ -42,6 +42,8 @@ def _run(context: Context, values: Values) -> int:
 
 
 def _run_it(context: Context, values: Values) -> int:
+    if values.flag("detach") and values.texts("attach"):
+        raise UsageError("conflicting options: cannot specify both --attach and --detach")
     attach = _attached_streams(values)
     terminal, stdin = values.flag("tty"), "stdin" in attach
     if attach and values.flag("wait-healthy"):
@@ -110,13 +112,8 @@ def start_exit_code(message: str) -> int:
 
 def _create(context: Context, values: Values, attach: set[str]) -> str:
     """Create, pulling first where that is asked for; return the ID."""
-    cid_file = values.text("cidfile")
-    if cid_file and os.path.exists(cid_file):
-        raise CliError(
-            f"container ID file found, make sure the other container isn't running or delete"
-            f" {cid_file}",
-            code=125,
-        )
+    if values.flag("rm") and values.text("restart") not in ("", "no"):
+        raise UsageError("conflicting options: cannot specify both --restart and --rm")
     if values.flag("replace") and not values.text("name"):
         raise UsageError("cannot replace container without --name being set")
     console = terminal_size() if values.flag("tty") else (0, 0)
@@ -126,6 +123,17 @@ def _create(context: Context, values: Values, attach: set[str]) -> str:
         raise UsageError(
             f'invalid pull option: \'{policy}\': must be one of "always", "missing" or "never"'
         )
+    cid_file = _CidFile(values.text("cidfile"))
+    try:
+        container_id = _created(context, values, body, policy)
+    except BaseException:
+        cid_file.drop()
+        raise
+    cid_file.write(container_id)
+    return container_id
+
+
+def _created(context: Context, values: Values, body: dict[str, object], policy: str) -> str:
     try:
         if policy == "always":
             _pull(context, values)
@@ -139,11 +147,40 @@ def _create(context: Context, values: Values, attach: set[str]) -> str:
         container = _pull_and_post(context, values, body, err)
     for warning in container.get("Warnings") or ():  # type: ignore[attr-defined]
         context.error(f"WARNING: {warning}")
-    container_id = str(container["Id"])
-    if cid_file:
-        with open(cid_file, "w", encoding="ascii") as file:
-            file.write(container_id)
-    return container_id
+    return str(container["Id"])
+
+
+class _CidFile:
+    """`--cidfile`: made before the container, so that none is made that it cannot name."""
+
+    def __init__(self, path: str) -> None:
+        """Without a path it does nothing. Raises: CliError."""
+        self._path = path
+        self._fd = -1
+        if not path:
+            return
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except FileExistsError as err:
+            raise CliError(
+                "container ID file found, make sure the other container isn't running or delete"
+                f" {path}",
+                code=125,
+            ) from err
+        except OSError as err:
+            raise CliError(
+                f"failed to create the container ID file: open {path}: {err.strerror}", code=125
+            ) from err
+
+    def write(self, container_id: str) -> None:
+        if self._fd >= 0:
+            os.write(self._fd, container_id.encode())
+            os.close(self._fd)
+
+    def drop(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            os.unlink(self._path)
 
 
 def _post(context: Context, values: Values, body: dict[str, object]) -> dict[str, object]:

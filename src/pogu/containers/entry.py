@@ -42,6 +42,8 @@ class Entry:
         self.removal_waiters: list[asyncio.Future[ExitStatus]] = []
         self.execs: dict[str, Exec] = {}
         self.kill_signal = 0
+        self.user_restarts = 0
+        """How many `restart`s are under way: whose stop is no end."""
         self.removed = False
         """Its row is gone; only those who still hold it see it."""
         self._pidfd = -1

@@ -48,6 +48,11 @@ log = logging.getLogger(__name__)
 _DEFAULT_STOP_S = 10
 _KILL_S = 30
 
+_ENDING = frozenset({signal.SIGINT, signal.SIGKILL, signal.SIGTERM})
+"""Who sends one of these, or the stop signal, wants it to end: no policy starts it again. Docker
+counts every signal: a server that was told to reload stays down after a crash weeks later.
+"""
+
 
 class Lifecycle:
     """Works on entries; who they are is the registry's (`service.py`)."""
@@ -114,18 +119,28 @@ class Lifecycle:
             await self._start(entry)
 
     async def _start(self, entry: Entry) -> None:
+        if entry.state.status is Status.PAUSED:
+            raise Conflict(
+                "cannot start a paused container, try unpause instead",
+                hint=f"pogu unpause {entry.name}",
+            )
         if entry.active:
             raise NotModified(f"container {entry.name} is already running")
         if entry.state.status in (Status.REMOVING, Status.DEAD):
             raise Conflict(f"container is marked for removal and cannot be started: {entry.id}")
-        self._stop_restarting(entry)
+        self._cancel_restarter(entry)  # on record it is still to be started
         self._backoff.forget(entry.id)
         if entry.state.restart_count:
             self.change(entry, restart_count=0)
         try:
             await self._run(entry)
         except EngineError as err:
+            self._stop_restarting(entry)
             self._failed(entry, err)
+            raise
+        except OSError:
+            self._stop_restarting(entry)
+            entry.refuse_attachers(SystemFailure(f"container {entry.name} was not started"))
             raise
         except BaseException:
             entry.refuse_attachers(SystemFailure(f"container {entry.name} was not started"))
@@ -207,30 +222,49 @@ class Lifecycle:
             await self._runtime.delete(entry.id, force=True)
             log.warning("container=%s: its monitor died; the container was ended", entry.id[:12])
         ran_s = self._ran_s(entry)
+        goes_on = False
         try:
-            self.change(
+            goes_on = self.record_end(
                 entry,
-                status=Status.EXITED,
-                pid=0,
-                conmon_pid=0,
                 exit_code=137 if code is None else code,
                 error="" if code is not None else "the container's monitor (conmon) died",
                 oom_killed=oom,
                 finished_at=rfc3339(self._clock_ns()),
-                health=at_end(entry.state.health),
             )
             entry.drop_process()
             await self._launcher.release(entry.id)
-        finally:  # whatever could not be released: those who wait for the end are told
+        except (EngineError, OSError):  # its policy holds all the same: a start releases anew
+            log.exception("container=%s: not all that it held was released", entry.id[:12])
+        finally:  # whatever happened: those who wait for the end are told
             entry.ended.set()
             if oom and not knew:
                 self.publish(entry, "oom")
             self.publish(entry, "die", exitCode=str(entry.state.exit_code))
             entry.tell_exit()
-        if self.should_restart(entry):
-            self.restart_later(entry, ran_s)
+        if entry.user_restarts:
+            return  # whoever asked for it starts it
+        if goes_on:
+            self._restart_soon(entry, ran_s)
         elif entry.auto_remove:
             await self.remove(entry, volumes=True)
+
+    def record_end(self, entry: Entry, *, counts: bool = True, **changes: object) -> bool:
+        """Commit how it ended and, in the same moment, whether it starts again (returned): an
+        engine that is killed right after knows what is left to do.
+        """
+        ended = msgspec.structs.replace(entry.state, **changes)
+        by_user = entry.user_restarts > 0
+        goes_on = by_user or wants_restart(entry.record.host_config.restart_policy, ended)
+        self.change(
+            entry,
+            **changes,
+            status=Status.RESTARTING if goes_on else Status.EXITED,
+            restart_count=entry.state.restart_count + (counts and goes_on and not by_user),
+            pid=0,
+            conmon_pid=0,
+            health=at_end(entry.state.health),
+        )
+        return goes_on
 
     def saw_oom(self, entry: Entry) -> bool:
         """True when a process of it was killed for want of memory since it was started."""
@@ -255,10 +289,16 @@ class Lifecycle:
         """After its own end, as `restart.py` reads the policy."""
         return wants_restart(entry.record.host_config.restart_policy, entry.state)
 
-    def restart_later(self, entry: Entry, ran_s: float) -> None:
-        """Start again after a pause that doubles with every quick end."""
+    def restart_later(self, entry: Entry, ran_s: float, *, counts: bool = True) -> None:
+        """Start again after a pause that doubles with every quick end; `counts` = for inspect's
+        RestartCount and the bound of on-failure.
+        """
+        count = entry.state.restart_count + counts
+        self.change(entry, status=Status.RESTARTING, restart_count=count)
+        self._restart_soon(entry, ran_s)
+
+    def _restart_soon(self, entry: Entry, ran_s: float) -> None:
         pause_s = self._backoff.next_pause_s(entry.id, ran_s=ran_s)
-        self.change(entry, status=Status.RESTARTING, restart_count=entry.state.restart_count + 1)
         entry.restarter = asyncio.create_task(self._restart_after(entry, pause_s))
 
     async def _restart_after(self, entry: Entry, pause_s: float) -> None:
@@ -280,27 +320,54 @@ class Lifecycle:
 
     def _stop_restarting(self, entry: Entry) -> bool:
         """Call off a restart that waits. True when there was one."""
-        if entry.restarter is not None:
-            entry.restarter.cancel()
-            entry.restarter = None
+        self._cancel_restarter(entry)
         if entry.state.status is Status.RESTARTING:
             self.change(entry, status=Status.EXITED)
             return True
         return False
 
+    @staticmethod
+    def _cancel_restarter(entry: Entry) -> None:
+        if entry.restarter is not None:
+            entry.restarter.cancel()
+            entry.restarter = None
+
     # ---- stop and kill -------------------------------------------------------------------
 
-    async def stop(self, entry: Entry, *, timeout_s: int | None, signal_name: str | None) -> None:
+    async def restart(
+        self, entry: Entry, *, timeout_s: int | None, signal_name: str | None
+    ) -> None:
+        """Stop it if it runs, start it; --rm and the policy overlook the end in between.
+
+        On record it is to be started: when the engine is killed meanwhile, the next one does it.
+        """
+        entry.user_restarts += 1
+        try:
+            with contextlib.suppress(NotModified):
+                await self.stop(entry, timeout_s=timeout_s, signal_name=signal_name, for_good=False)
+            with contextlib.suppress(NotModified):  # another restart was first
+                await self.start(entry)
+        finally:
+            entry.user_restarts -= 1
+        self.publish(entry, "restart")
+
+    async def stop(
+        self,
+        entry: Entry,
+        *,
+        timeout_s: int | None,
+        signal_name: str | None,
+        for_good: bool = True,
+    ) -> None:
         """Raises: NotModified when it does not run."""
         number = parse_signal(signal_name or entry.record.config.stop_signal or "TERM")
         async with entry.lock:  # a restart that has begun is stopped when it runs
-            if self._stop_restarting(entry):
-                self.change(entry, stopped_by_user=True)
-                entry.tell_exit()
+            if self._call_off_restart(entry, for_good=for_good):
+                self.publish(entry, "stop")
                 return
             if not entry.active:
                 raise NotModified(f"container {entry.name} is already stopped")
-            self.change(entry, stopped_by_user=True)
+            self.change(entry, stopped_by_user=for_good)
         patience = entry.record.config.stop_timeout if timeout_s is None else timeout_s
         patience = _DEFAULT_STOP_S if patience is None else patience
         await self._signal(entry, number)
@@ -309,6 +376,14 @@ class Lifecycle:
         except TimeoutError:
             await self.kill_whole(entry)
         self.publish(entry, "stop")
+
+    def _call_off_restart(self, entry: Entry, *, for_good: bool = True) -> bool:
+        """False when none waits."""
+        if not self._stop_restarting(entry):
+            return False
+        self.change(entry, stopped_by_user=for_good)
+        entry.tell_exit()
+        return True
 
     async def _signal(self, entry: Entry, number: int) -> None:
         """A frozen process would never see it: it goes on."""
@@ -331,14 +406,16 @@ class Lifecycle:
     async def kill(self, entry: Entry, signal_name: str) -> None:
         """Raises: Conflict when it does not run; InvalidParameter."""
         number = parse_signal(signal_name)
+        if entry.state.status is Status.RESTARTING:
+            async with entry.lock:  # its pause is over, or it has no next run
+                if self._call_off_restart(entry):
+                    return
         if not entry.active:
             raise Conflict(
                 f"cannot kill container: {entry.name}: container {entry.id} is not running",
                 hint="`pogu ps -a` shows its state",
             )
-        if number == signal.SIGKILL or number == parse_signal(
-            entry.record.config.stop_signal or "TERM"
-        ):
+        if number in _ENDING or number == parse_signal(entry.record.config.stop_signal or "TERM"):
             self.change(entry, stopped_by_user=True)
         await self._signal(entry, number)
         if number == signal.SIGKILL:

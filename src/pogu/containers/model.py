@@ -42,7 +42,7 @@ class Status(StrEnum):
 LEGAL: dict[Status, frozenset[Status]] = {
     Status.CREATED: frozenset({Status.RUNNING, Status.REMOVING, Status.EXITED}),
     Status.RUNNING: frozenset({Status.PAUSED, Status.RESTARTING, Status.EXITED}),
-    Status.PAUSED: frozenset({Status.RUNNING, Status.EXITED}),
+    Status.PAUSED: frozenset({Status.RUNNING, Status.RESTARTING, Status.EXITED}),
     Status.RESTARTING: frozenset({Status.RUNNING, Status.EXITED, Status.REMOVING}),
     Status.EXITED: frozenset({Status.RUNNING, Status.RESTARTING, Status.REMOVING, Status.DEAD}),
     Status.REMOVING: frozenset({Status.DEAD}),

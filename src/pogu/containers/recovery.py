@@ -10,12 +10,11 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from pogu.config import Paths
 from pogu.containers.entry import Entry
-from pogu.containers.health import at_end
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import Status, parse_time_ns
@@ -56,13 +55,25 @@ class Recovery:
         self._launcher = launcher
         self._runtime = runtime
         self._conmon = conmon
+        self._boot_marker = paths.run_root / "booted"
         self._is_first_since_boot = True
+        self._due: list[Entry] = []
+        """To be started."""
 
-    async def recover(self, entries: Iterable[Entry]) -> None:
-        """Bring every container into a true state. Idempotent."""
+    async def recover(
+        self,
+        entries: Iterable[Entry],
+        *,
+        before_starts: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Bring every container into a true state, then start what must run. Idempotent.
+
+        `before_starts` takes away what others keep for containers that do not run: it would take
+        it from one that is just starting, too.
+        """
         sweep_subpaths(self._paths)
         sweep_views(self._paths)
-        self._is_first_since_boot = self._mark_boot()
+        self._is_first_since_boot = self._is_new_boot()
         known = {entry.id: entry for entry in entries}
         states = {state.id: state for state in await self._runtime.list()}
         self._check_root(known, states)
@@ -78,6 +89,14 @@ class Recovery:
             if not container_id.startswith(_NOT_OURS):
                 await self._sweep(container_id)
         self._sweep_directories(known.keys())
+        if before_starts is not None:
+            await before_starts()
+        for entry in self._due:
+            # Whoever stopped it before: its policy holds again, when the start fails too.
+            self._lifecycle.change(entry, stopped_by_user=False)
+            self._lifecycle.restart_later(entry, 0, counts=False)
+        self._due.clear()
+        self._mark_boot()  # at the end: an engine that is killed before leaves it to the next
 
     def _check_root(self, known: Mapping[str, Entry], states: Mapping[str, RuntimeState]) -> None:
         """Refuse to end containers because a storage root is not mounted."""
@@ -93,17 +112,22 @@ class Recovery:
                 f" remove {self._paths.runtime_state} after killing them",
             )
 
-    def _mark_boot(self) -> bool:
-        """True for the first engine since the host came up: the run root does not outlive a boot.
+    def _mark_boot(self) -> None:
+        """Remember that what a boot asks for was done.
 
         Docker starts stopped `always` containers whenever its daemon starts; our engine leaves
-        when it is idle, so only a boot counts.
+        when it is idle, so only a boot counts: that of the kernel, or of the machine container
+        that we live in (the start of its first process).
         """
-        marker = self._paths.run_root / "booted"
-        if marker.exists():
-            return False
-        marker.touch()
-        return True
+        unfinished = self._boot_marker.with_suffix(".new")
+        unfinished.write_text(_boot())
+        unfinished.rename(self._boot_marker)
+
+    def _is_new_boot(self) -> bool:
+        try:
+            return self._boot_marker.read_text() != _boot()
+        except FileNotFoundError:
+            return True
 
     def _monitor(self, container_id: str) -> int:
         """The pid of its living monitor, else 0."""
@@ -148,41 +172,35 @@ class Recovery:
             self._conmon.forget(entry.id)
         if ran:
             ended = finished or time.time_ns()
-            self._lifecycle.change(
+            self._lifecycle.record_end(
                 entry,
-                status=Status.EXITED,
-                pid=0,
-                conmon_pid=0,
+                counts=not self._is_first_since_boot,
                 exit_code=_LOST_EXIT_CODE if code is None else code,
                 oom_killed=oom,
-                health=at_end(entry.state.health),
                 finished_at=rfc3339(max(ended, parse_time_ns(entry.state.started_at))),
             )
             if oom and not knew:
                 self._lifecycle.publish(entry, "oom")
             self._lifecycle.publish(entry, "die", exitCode=str(entry.state.exit_code))
         entry.ended.set()
-        await self._go_on(entry, ran=ran)
+        await self._go_on(entry)
 
-    async def _go_on(self, entry: Entry, *, ran: bool) -> None:
+    async def _go_on(self, entry: Entry) -> None:
         """What the engine would have done next."""
         status = entry.state.status
-        if status in (Status.REMOVING, Status.DEAD) or (ran and entry.auto_remove):
+        ended = status is Status.EXITED and entry.auto_remove
+        if ended or status in (Status.REMOVING, Status.DEAD):
             async with entry.lock:
                 await self._lifecycle.remove(entry, volumes=entry.auto_remove)
-        elif status is Status.RESTARTING:
-            self._lifecycle.change(entry, status=Status.EXITED)
-            self._lifecycle.restart_later(entry, 0)
-        elif self._should_start(entry, ran=ran):
-            self._lifecycle.restart_later(entry, 0)
+        elif status is Status.RESTARTING or self._boot_wants(entry):
+            self._due.append(entry)
 
-    def _should_start(self, entry: Entry, *, ran: bool) -> bool:
-        policy = entry.record.host_config.restart_policy.name
-        if entry.state.status is not Status.EXITED:
+    def _boot_wants(self, entry: Entry) -> bool:
+        """Whatever its policy wants up, though it was down before."""
+        if entry.state.status is not Status.EXITED or not self._is_first_since_boot:
             return False
-        if policy == "always" and (ran or self._is_first_since_boot):
-            return True
-        return ran and self._lifecycle.should_restart(entry)
+        policy = entry.record.host_config.restart_policy.name
+        return policy == "always" or self._lifecycle.should_restart(entry)
 
     def _exit_time_ns(self, container_id: str) -> int:
         try:
@@ -209,6 +227,12 @@ class Recovery:
             for entry in os.scandir(directory):
                 if entry.name not in names and not self._monitor(entry.name):
                     self._conmon.forget(entry.name)
+
+
+def _boot() -> str:
+    """Name this boot."""
+    started = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {started}\n"
 
 
 async def _end_process(pid: int) -> None:

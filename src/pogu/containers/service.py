@@ -38,7 +38,7 @@ from pogu.containers.stats import Sample, StatsSampler
 from pogu.containers.update import changes_limits, updated
 from pogu.containers.validate import check_changeable, check_name
 from pogu.db import Database
-from pogu.errors import Conflict, InvalidParameter, NotFound, NotModified
+from pogu.errors import Conflict, InvalidParameter, NotFound
 from pogu.events import EventBus
 from pogu.images.image import Image
 from pogu.images.store import ImageStore
@@ -159,9 +159,12 @@ class Containers:
         """At engine start: adopt what runs, record what ended, finish removals, apply `--rm`,
         sweep directories, mounts and runtime state that no row names. Idempotent.
         """
-        await self._recovery.recover(list(self._registry))
-        self._volumes.retain(self._registry.volume_users())
-        await self._networks.retain({one.id for one in self._registry if one.active})
+
+        async def retain_what_is_used() -> None:
+            self._volumes.retain(self._registry.volume_users())
+            await self._networks.retain({one.id for one in self._registry if one.active})
+
+        await self._recovery.recover(list(self._registry), before_starts=retain_what_is_used)
         self._rotation = asyncio.create_task(self._rotate_logs(), name="rotate logs")
 
     async def close(self) -> None:
@@ -268,29 +271,36 @@ class Containers:
         """Raises: NotModified when it runs; EngineError with the runtime's cause. A failed start
         leaves the container as it was, with `state.error` and exit code 126, 127 or 128.
         """
-        await self._lifecycle.start(self._registry.find(name))
+        entry = self._registry.find(name)
+        await self._lifecycle.start(entry)
+        await self._remember(entry)
 
     async def stop(
         self, name: str, *, timeout_s: int | None = None, signal: str | None = None
     ) -> None:
         """Stop signal, then SIGKILL after the timeout (-1 = never). Raises: NotModified."""
-        await self._lifecycle.stop(
-            self._registry.find(name), timeout_s=timeout_s, signal_name=signal
-        )
+        entry = self._registry.find(name)
+        await self._lifecycle.stop(entry, timeout_s=timeout_s, signal_name=signal)
+        await self._remember(entry)
+
+    async def _remember(self, entry: Entry) -> None:
+        """What a boot reads to know what must run is durable before anybody is told of it."""
+        if entry.record.host_config.restart_policy.name not in ("", "no"):
+            await self._rows.durable()
 
     async def restart(
         self, name: str, *, timeout_s: int | None = None, signal: str | None = None
     ) -> None:
-        """Stop it if it runs, start it."""
+        """Stop it if it runs, start it. One with --rm is not removed in between."""
         entry = self._registry.find(name)
-        with contextlib.suppress(NotModified):
-            await self._lifecycle.stop(entry, timeout_s=timeout_s, signal_name=signal)
-        await self._lifecycle.start(entry)
-        self._lifecycle.publish(entry, "restart")
+        await self._lifecycle.restart(entry, timeout_s=timeout_s, signal_name=signal)
+        await self._remember(entry)
 
     async def kill(self, name: str, *, signal: str = "KILL") -> None:
         """Raises: Conflict when it does not run; InvalidParameter on an unknown signal."""
-        await self._lifecycle.kill(self._registry.find(name), signal)
+        entry = self._registry.find(name)
+        await self._lifecycle.kill(entry, signal)
+        await self._remember(entry)
 
     async def pause(self, name: str) -> None:
         """Freeze its processes. Raises: Conflict when it does not run or is paused already."""
@@ -338,6 +348,12 @@ class Containers:
         """Raises: Conflict when it runs and not `force`, in Docker's words."""
         entry = self._registry.find(name)
         while not entry.removed:
+            if entry.state.status is Status.RESTARTING and not force:
+                raise Conflict(
+                    f'cannot remove container "{entry.name}": container is restarting: stop the'
+                    " container before removing or force remove",
+                    hint=f"pogu rm -f {entry.name}",
+                )
             if entry.active:
                 await self._end_for_removal(entry, force=force)
             async with entry.lock:

@@ -11,7 +11,7 @@ from tests.builders import a_config, a_container, a_host_config
 from tests.fakes.host import SLEEP, FakeHost, sh, until
 
 from pogu.containers.entry import Entry, ExitStatus
-from pogu.containers.model import MountPoint, Status, parse_time_ns
+from pogu.containers.model import ContainerState, MountPoint, Status, parse_time_ns
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotModified, SystemFailure
 from pogu.runtime.conmon import AttachStream
 from pogu.runtime.failure import runtime_failure
@@ -438,6 +438,73 @@ async def test_a_process_that_cannot_die_is_told(
         await host.lifecycle.kill_whole(entry)
 
 
+@pytest.mark.parametrize(("sent", "restarts"), [("INT", False), ("TERM", False), ("HUP", True)])
+async def test_only_a_signal_that_asks_for_the_end_is_a_stop(
+    host: FakeHost, sent: str, restarts: bool
+) -> None:
+    entry = host.add(a_container(host=a_host_config(restart="always")))
+    await host.lifecycle.start(entry)
+    await host.lifecycle.kill(entry, sent)
+    await until(lambda: "die" in host.happened() and not entry.lock.locked())
+    assert entry.state.stopped_by_user is not restarts
+    assert (entry.state.restart_count == 1) is restarts
+
+
+async def test_a_kill_calls_off_a_restart_that_waits(host: FakeHost) -> None:
+    entry = host.add(a_container(status=Status.EXITED, host=a_host_config(restart="always")))
+    host.lifecycle.restart_later(entry, 0)
+    await host.lifecycle.kill(entry, "KILL")
+    assert (entry.state.status, entry.state.stopped_by_user) == (Status.EXITED, True)
+    assert (entry.restarter, host.launches) == (None, 0)
+
+
+async def test_a_restart_by_the_user_is_no_end_to_rm_nor_to_the_policy(host: FakeHost) -> None:
+    once = host.add(a_container(host=a_host_config(auto_remove=True)))
+    await host.lifecycle.start(once)
+    await host.lifecycle.restart(once, timeout_s=5, signal_name=None)
+    assert (once.active, once.removed, once.state.restart_count) == (True, False, 0)
+    assert host.happened() == ["start", "kill", "die", "stop", "start", "restart"]
+    await host.lifecycle.stop(once, timeout_s=5, signal_name=None)
+    await until(lambda: once.removed)
+
+
+async def test_while_a_restart_is_under_way_the_record_says_that_it_must_run(
+    host: FakeHost,
+) -> None:
+    entry = host.add(a_container(host=a_host_config(restart="always")))
+    await host.lifecycle.start(entry)
+    host.launcher.may_launch.clear()
+    restarting = asyncio.create_task(host.lifecycle.restart(entry, timeout_s=5, signal_name=None))
+    await until(lambda: host.launches == 2)
+    assert (entry.state.status, entry.state.stopped_by_user) == (Status.RESTARTING, False)
+    host.launcher.may_launch.set()
+    await restarting
+    assert entry.active
+
+
+async def test_the_end_and_what_follows_are_one_commit(host: FakeHost) -> None:
+    entry = host.add(a_container(host=a_host_config(restart="always")))
+    host.next = [sh("exit 1")]
+    committed: list[Status] = []
+    save = host.rows.save_state
+
+    def note(container_id: str, state: ContainerState) -> None:
+        committed.append(state.status)
+        save(container_id, state)
+
+    host.rows.save_state = note  # type: ignore[method-assign]
+    await host.lifecycle.start(entry)
+    await until(lambda: host.launches == 2 and entry.active)
+    assert Status.EXITED not in committed
+
+
+async def test_the_policy_holds_where_something_could_not_be_released(host: FakeHost) -> None:
+    entry = host.add(a_container(host=a_host_config(restart="always")))
+    host.next, host.release_error = [sh("exit 1"), SLEEP], OSError("busy")
+    await host.lifecycle.start(entry)
+    await until(lambda: host.launches == 2 and entry.active)
+
+
 # ---- pause -----------------------------------------------------------------------------------
 
 
@@ -466,6 +533,14 @@ async def test_a_paused_container_stands_still_until_it_is_unpaused(host: FakeHo
 async def test_only_what_runs_can_be_paused(host: FakeHost, status: Status) -> None:
     with pytest.raises(Conflict, match="is not running"):
         await host.lifecycle.pause(host.add(a_container(status=status)))
+
+
+async def test_a_paused_container_is_not_started(host: FakeHost) -> None:
+    entry = host.add(a_container())
+    await host.lifecycle.start(entry)
+    await host.lifecycle.pause(entry)
+    with pytest.raises(Conflict, match="try unpause instead"):
+        await host.lifecycle.start(entry)
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.fakes.host import FakeHost, until
 
 from pogu.containers.entry import Entry
 from pogu.containers.model import Status, parse_time_ns
+from pogu.errors import SystemFailure
 from pogu.model.container import HostConfig
 from pogu.runtime.oci_runtime import RuntimeState
 from pogu.storage.tree import remove_tree
@@ -187,6 +189,80 @@ async def test_a_restart_that_waited_goes_on(host: FakeHost) -> None:
 async def test_what_the_user_stopped_unless_always_stays_stopped(host: FakeHost) -> None:
     policy = a_host_config(restart="unless-stopped")
     entry = host.add(a_container(status=Status.EXITED, host=policy, stopped_by_user=True))
+    await host.recovery.recover([entry])
+    assert (entry.state.status, entry.restarter) == (Status.EXITED, None)
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "stopped", "starts"),
+    [
+        ("always", 0, True, True),
+        ("unless-stopped", 0, False, True),
+        ("unless-stopped", 0, True, False),
+        ("on-failure", 1, False, True),
+        ("on-failure", 1, True, False),
+        ("no", 1, False, False),
+    ],
+)
+async def test_a_boot_starts_what_its_policy_wants_up_and_only_a_boot(
+    host: FakeHost, policy: str, code: int, stopped: bool, starts: bool
+) -> None:
+    await host.recovery.recover([])  # the first engine since the boot
+    entry = a_container(
+        status=Status.EXITED,
+        host=a_host_config(restart=policy),
+        exit_code=code,
+        stopped_by_user=stopped,
+    )
+    host.add(entry)
+    await host.recovery.recover([entry])
+    assert entry.restarter is None
+    (host.paths.run_root / "booted").write_text("an earlier boot")
+    await host.recovery.recover([entry])
+    assert (entry.restarter is not None) is starts
+    if starts:
+        await until(lambda: entry.active)
+        assert entry.state.restart_count == 0
+
+
+async def test_rm_holds_where_the_engine_was_killed_between_the_end_and_the_removal(
+    host: FakeHost,
+) -> None:
+    policy = a_host_config(auto_remove=True)
+    entry = host.add(a_container(status=Status.EXITED, host=policy))
+    await host.recovery.recover([entry])
+    assert list(host.rows.load()) == []
+
+
+async def test_nothing_starts_before_the_networks_of_what_does_not_run_are_gone(
+    host: FakeHost,
+) -> None:
+    entry = a_running_row(host=a_host_config(restart="always"))
+    host.add(entry)
+    launched: list[int] = []
+
+    async def retain() -> None:
+        await asyncio.sleep(0.01)  # long enough for a start that does not wait
+        launched.append(host.launches)
+
+    await host.recovery.recover([entry], before_starts=retain)
+    await until(lambda: entry.active)
+    assert (launched, host.launches) == ([0], 1)
+
+
+async def test_a_start_at_boot_that_fails_is_tried_again(host: FakeHost) -> None:
+    policy = a_host_config(restart="always")
+    entry = host.add(a_container(status=Status.EXITED, host=policy, stopped_by_user=True))
+    host.next = [SystemFailure("the disk is not there yet")]
+    await host.recovery.recover([entry])
+    await until(lambda: host.launches == 2 and entry.active)
+
+
+async def test_a_stop_that_the_engine_did_not_live_to_see_is_a_stop(host: FakeHost) -> None:
+    (host.paths.run_root / "booted").touch()
+    await host.recovery.recover([])
+    entry = host.add(a_running_row(host=a_host_config(restart="always"), stopped_by_user=True))
+    has_exited(host, entry, 0)
     await host.recovery.recover([entry])
     assert (entry.state.status, entry.restarter) == (Status.EXITED, None)
 
