@@ -116,4 +116,3 @@ def test_the_engine_does_not_stay_where_it_was_called(engine: EngineProcess) -> 
     done = engine.call("run", "--name", "eats", "-m", "8m", "busybox", "sh", "-c", hungry)
     assert done.returncode == 137
     assert engine.ok("inspect", "-f", "{{.State.OOMKilled}}", "eats") == "true"
-    assert not Path("oom").exists()
