@@ -48,7 +48,7 @@ def test_output_and_exit_code_are_the_processes_own(engine: EngineProcess) -> No
         (["nosuch"], 127, 'exec: "nosuch": executable file not found in $PATH'),
         (["/nosuch"], 127, "no such file or directory"),
         (["/etc/passwd"], 126, "permission denied"),
-        (["/etc"], 126, "is a directory"),
+        (["/etc"], 126, "is a directory|permission denied"),
     ],
 )
 @pytest.mark.parametrize("how", [(), ("-d",), ("-t",)])
@@ -58,7 +58,7 @@ def test_what_cannot_be_executed_is_told_in_dockers_words(
     done = engine.call("exec", *how, "box", *words)
     assert done.returncode == code
     assert "OCI runtime exec failed: exec failed: " in done.stdout + done.stderr
-    assert said in done.stdout + done.stderr
+    assert any(one in done.stdout + done.stderr for one in said.split("|"))
 
 
 def test_environment_directory_and_user_are_as_asked(engine: EngineProcess) -> None:

@@ -15,13 +15,16 @@ from pathlib import Path
 
 from pogu.crash_point import crash_point
 
-__all__ = ["is_awaited", "reap", "spawn", "wait_child", "wait_pidfd"]
+__all__ = ["adopt", "expect_orphan", "is_awaited", "reap", "spawn", "wait_child", "wait_pidfd"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_FS = 0x200
 
 _AWAITED: set[int] = set()
 """Children that whoever started them will reap."""
+
+_expected = 0
+"""How many programs may soon leave us a child whose pid we are not told yet."""
 
 
 def spawn(
@@ -89,8 +92,25 @@ def _working_in(directory: Path, start: Callable[[], int]) -> int:
 
 
 def is_awaited(pid: int) -> bool:
-    """True for a child that `spawn` made and nobody has reaped yet."""
-    return pid in _AWAITED
+    """True for a child that `spawn` made, or that was adopted, and nobody has reaped yet.
+
+    While an orphan is expected every child may be it.
+    """
+    return _expected > 0 or pid in _AWAITED
+
+
+def expect_orphan() -> None:
+    """A program is about to leave us its child: `adopt` must follow."""
+    global _expected
+    _expected += 1
+
+
+def adopt(pid: int) -> None:
+    """Take over the child that was expected; 0 = there is none after all. The caller reaps it."""
+    global _expected
+    _expected -= 1
+    if pid:
+        _AWAITED.add(pid)
 
 
 def reap(pid: int) -> int:

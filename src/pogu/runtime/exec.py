@@ -1,9 +1,10 @@
 """Edge: one process executed in a running container, by the runtime's `exec`.
 
-The runtime stays as the process's parent and ends with its exit code; the engine holds its stdio,
-so output is handed on as fast as it is taken and no faster. Nothing lies on disk, except the socket
-over which a terminal comes, for the moment of its coming. When the engine dies the process goes on
-without its streams, and the runtime ends with it.
+crun stays as the process's parent and ends with its exit code. runc would pass all output through
+itself and wait for whoever still holds it, so it detaches: its process becomes ours, since the
+engine adopts orphans. The engine holds the stdio, so output is handed on as fast as it is taken and
+no faster. Nothing lies on disk, except the socket over which a terminal comes and runc's pid file,
+for a moment. When the engine dies the process goes on without its streams.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import secrets
 import signal
 import struct
 import termios
@@ -20,7 +22,7 @@ from pathlib import Path
 
 from pogu.errors import EngineError, SystemFailure
 from pogu.linux.process import write_all
-from pogu.linux.spawn import reap, spawn, wait_pidfd
+from pogu.linux.spawn import adopt, expect_orphan, reap, spawn, wait_pidfd
 from pogu.runtime.console import ConsoleSocket
 from pogu.runtime.failure import exec_failure
 from pogu.runtime.oci_runtime import OciRuntime
@@ -50,6 +52,9 @@ class ExecProcess:
         self._spec = self._log = -1
         self._parent = 0
         """The runtime's process; 0 when it has ended."""
+        self._pid_file = run_dir / f"exec-{secrets.token_hex(8)}.pid"
+        self._adopted = 0
+        """The process itself, once a runtime that detached has left it to us."""
         self._over = asyncio.Event()
         """The runtime has ended; its output may not be delivered yet."""
         self._runs = False
@@ -72,8 +77,6 @@ class ExecProcess:
             os.write(self._spec, process)
             if not terminal:
                 self._begin_with_pipes(stdin=stdin)
-            elif self._runtime.name == "runc":  # it takes a console socket only when it detaches
-                self._begin_with_own_terminal()
             else:
                 await self._begin_with_console()
         except BaseException:
@@ -88,8 +91,14 @@ class ExecProcess:
         self._run = asyncio.create_task(self._to_the_end(), name=f"exec {self._container_id[:12]}")
         self._run.add_done_callback(lambda run: run.cancelled() or run.exception())
 
+    @property
+    def _detaches(self) -> bool:
+        return self._runtime.name == "runc"
+
     def _argv(self, *words: str) -> list[str]:
         log, spec = _own_path(self._log), _own_path(self._spec)
+        if self._detaches:
+            words = ("--detach", "--pid-file", str(self._pid_file), *words)
         return self._runtime.argv(
             *("--log", log, "--log-format", "json", "exec", "--process", spec),
             *words,
@@ -98,9 +107,13 @@ class ExecProcess:
 
     def _spawn(self, stdin: int, stdout: int, stderr: int, *words: str) -> None:
         argv = self._argv(*words)
+        if self._detaches:
+            expect_orphan()
         try:
             self._parent = spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, new_session=True)
         except OSError as err:
+            if self._detaches:
+                adopt(0)
             raise SystemFailure(
                 f"{argv[0]}: {err.strerror}", hint="`pogu doctor` checks the OCI runtime"
             ) from err
@@ -119,15 +132,6 @@ class ExecProcess:
                 self._outlets.append(Outlet(ours, stream))
                 outputs.append(its)
             self._spawn(inside, outputs[0], outputs[1])
-
-    def _begin_with_own_terminal(self) -> None:
-        """The runtime passes everything between our terminal and the one in the container."""
-        self._terminal, its = os.openpty()
-        try:
-            self._spawn(its, its, its, "--tty")
-        finally:
-            os.close(its)
-        self._keep_terminal()
 
     async def _begin_with_console(self) -> None:
         """The runtime sends the container's terminal itself over a socket."""
@@ -154,7 +158,7 @@ class ExecProcess:
     # ---- while it runs -------------------------------------------------------------------
 
     async def _take(self, stream: int, data: bytes) -> None:
-        if not self._runs and (stream == 2 or self._runtime.name == "runc"):
+        if not self._runs and stream == 2:
             await self._settled()  # it may be the runtime that complains
         if self._failure is not None or self._sink is None:
             return
@@ -176,21 +180,20 @@ class ExecProcess:
 
     def _has_begun(self) -> bool:
         """True when the runtime's child is no runtime any more: it has executed the program."""
+        if self._detaches:
+            return self._adopted != 0
         pid = self.pid
-        if not pid:
-            return False
-        words = _command(pid)
-        return words not in (_command(self._parent), b"runc\0init\0") and words != b""
+        return bool(pid) and _command(pid) not in (_command(self._parent), b"")
 
     @property
     def pid(self) -> int:
         """The process as the host sees it; 0 before it is made and when it has ended."""
-        if not self._parent:
-            return 0
+        if self._detaches or not self._parent:
+            return self._adopted
         listed: list[str] = []
         with contextlib.suppress(OSError):
             for path in Path(f"/proc/{self._parent}/task").glob("*/children"):
-                listed += path.read_text().split()  # runc makes it in one of its threads
+                listed += path.read_text().split()
         return int(listed[0]) if listed else 0
 
     async def started(self) -> None:
@@ -231,8 +234,6 @@ class ExecProcess:
         if self._terminal < 0:
             return
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("4H", height, width, 0, 0))
-        if self._runtime.name == "runc" and self._parent:
-            os.kill(self._parent, signal.SIGWINCH)
 
     def kill(self) -> None:
         """SIGKILL the process and those of its group. Idempotent."""
@@ -240,7 +241,7 @@ class ExecProcess:
         with contextlib.suppress(ProcessLookupError):
             if pid and self._has_begun():
                 group = os.getpgid(pid)
-                if group != os.getpgid(self._parent):
+                if not self._parent or group != os.getpgid(self._parent):
                     os.killpg(group, signal.SIGKILL)
                 os.kill(pid, signal.SIGKILL)
             elif self._parent:
@@ -257,9 +258,11 @@ class ExecProcess:
         return await asyncio.shield(self._run)
 
     async def _to_the_end(self) -> int:
-        await wait_pidfd(self._parent)
-        status = reap(self._parent)
-        self._parent = 0
+        status = await self._end_of_runtime()
+        if self._adopted:
+            await wait_pidfd(self._adopted)
+            status = reap(self._adopted)
+            self._adopted = 0
         said = os.pread(self._log, 1 << 16, 0).decode(errors="replace")
         if status != 0 and '"error"' in said:
             self._failure = exec_failure(said)
@@ -270,6 +273,19 @@ class ExecProcess:
         if self._failure is not None:
             raise self._failure
         return status if status >= 0 else 128 - status
+
+    async def _end_of_runtime(self) -> int:
+        """Return its exit code; a process that it left behind is ours from now on."""
+        await wait_pidfd(self._parent)
+        status = reap(self._parent)
+        self._parent = 0
+        if self._detaches:
+            try:
+                self._adopted = int(self._pid_file.read_text()) if status == 0 else 0
+            finally:
+                adopt(self._adopted)
+                self._pid_file.unlink(missing_ok=True)
+        return status
 
     def _close(self) -> None:
         """Let go of the streams; pipes that somebody may still write to are read and dropped."""
