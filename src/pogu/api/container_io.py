@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -15,12 +14,11 @@ from pogu.api.http_server import StreamResponse
 from pogu.api.pump import pump_input
 from pogu.api.reply import empty
 from pogu.api.route import Route
-from pogu.api.stream import MULTIPLEXED, RAW, batches, frame, open_stream, stream_type
+from pogu.api.stream import MULTIPLEXED, RAW, frame, open_stream, stream_type
 from pogu.containers.model import Container, Status
 from pogu.errors import EngineError, InvalidParameter
-from pogu.images.image import rfc3339
 from pogu.runtime.conmon import AttachStream
-from pogu.runtime.logfile import LogRecord
+from pogu.runtime.logformat import LogView
 
 __all__ = ["ROUTES"]
 
@@ -46,11 +44,8 @@ async def attach(call: Call) -> StreamResponse:
 
 
 async def _replay(call: Call, container: Container, connection: Hijacked) -> None:
-    terminal = container.record.config.tty
-    records = call.engine.containers.logs(
-        container.id, stdout=call.flag("stdout"), stderr=call.flag("stderr")
-    )
-    async for piece in batches(_pieces(records, terminal=terminal, timestamps=False)):
+    view = LogView(streams=_streams(call), framed=not container.record.config.tty, joined=True)
+    async for piece in call.engine.containers.logs(container.id, view):
         await connection.write(piece)
 
 
@@ -113,35 +108,40 @@ async def logs(call: Call) -> StreamResponse:
             f'error parsing tail value: "{tail}"', hint="a number of lines, or all"
         )
     lines = None if tail in ("", "all") or int(tail) < 0 else int(tail)
-    records = call.engine.containers.logs(
-        container.id,
-        stdout=call.flag("stdout"),
-        stderr=call.flag("stderr"),
+    terminal = container.record.config.tty
+    view = LogView(
+        streams=_streams(call),
         since_ns=call.time_ns("since") or 0,
         until_ns=call.time_ns("until") or 0,
         tail=lines,
-        follow=call.flag("follow"),
+        timestamps=call.flag("timestamps"),
+        framed=not terminal,
+        joined=_takes_long_frames(call),
     )
-    terminal = container.record.config.tty
+    pieces = call.engine.containers.logs(
+        container.id, view, follow=call.flag("follow"), with_details=call.flag("details")
+    )
     response = await open_stream(call, RAW if terminal else _log_type(call))
-    pieces = _pieces(records, terminal=terminal, timestamps=call.flag("timestamps"))
-    async for piece in batches(pieces):
-        await response.write(piece)
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            await response.write(piece)
     return response
+
+
+def _streams(call: Call) -> frozenset[int]:
+    wanted = ((1, "stdout"), (2, "stderr"))
+    return frozenset(number for number, name in wanted if call.flag(name))
+
+
+def _takes_long_frames(call: Call) -> bool:
+    """Docker's engine makes a frame of each line and some libraries count on it; command lines only
+    copy what is in the frames.
+    """
+    return call.http.headers.get("User-Agent", "").startswith(("pogu", "Docker-Client/"))
 
 
 def _log_type(call: Call) -> str:
     return MULTIPLEXED if call.version >= (1, 42) else RAW
-
-
-async def _pieces(
-    records: AsyncIterator[LogRecord], *, terminal: bool, timestamps: bool
-) -> AsyncIterator[bytes]:
-    async for record in records:
-        data = record.data
-        if timestamps:
-            data = rfc3339(record.time_ns).encode() + b" " + data
-        yield data if terminal else frame(record.stream, data)
 
 
 async def wait(call: Call) -> StreamResponse:

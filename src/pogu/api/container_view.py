@@ -114,7 +114,7 @@ def inspected(
         "ResolvConfPath": str(home / "resolv.conf"),
         "HostnamePath": str(home / "hostname"),
         "HostsPath": str(home / "hosts"),
-        "LogPath": str(home / "ctr.log"),
+        "LogPath": "" if record.host_config.log_config.type == "none" else str(home / "ctr.log"),
         "Name": f"/{container.name}",
         "RestartCount": container.state.restart_count,
         "Driver": "overlay2",

@@ -1,10 +1,8 @@
-"""Format: answers that go on: chunked streams, JSON lines, Docker's frames, batches."""
+"""Format: answers that go on: chunked streams, JSON lines, Docker's frames."""
 
 from __future__ import annotations
 
-import asyncio
 import struct
-from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -13,11 +11,10 @@ from pogu.api.http_server import StreamResponse
 from pogu.api.reply import HEADERS, error_reply, hinted, unexpected
 from pogu.errors import EngineError
 
-__all__ = ["MULTIPLEXED", "RAW", "JsonLines", "batches", "frame", "open_stream", "stream_type"]
+__all__ = ["MULTIPLEXED", "RAW", "JsonLines", "frame", "open_stream", "stream_type"]
 
 RAW = "application/vnd.docker.raw-stream"
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
-_BATCH = 1 << 16
 
 
 def stream_type(call: Call, *, terminal: bool) -> str:
@@ -37,41 +34,6 @@ async def open_stream(call: Call, content_type: str = "application/json") -> Str
 def frame(stream: int, data: bytes) -> bytes:
     """Docker's frame: 0 stdin, 1 stdout, 2 stderr, 3 the engine's own error."""
     return struct.pack(">BxxxL", stream, len(data)) + data
-
-
-async def batches(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Join the pieces that are there at once, so that a million lines are not a million writes.
-
-    A piece never waits for the next one.
-    """
-    waiting = bytearray()
-    changed, taken = asyncio.Event(), asyncio.Event()
-
-    async def collect() -> None:
-        try:
-            async for piece in pieces:
-                waiting.extend(piece)
-                changed.set()
-                if len(waiting) >= _BATCH:
-                    taken.clear()
-                    await taken.wait()
-        finally:
-            changed.set()
-
-    collector = asyncio.ensure_future(collect())
-    try:
-        while not collector.done() or waiting:
-            await changed.wait()
-            if not collector.done():
-                changed.clear()
-            if waiting:
-                batch = bytes(waiting)
-                waiting.clear()
-                taken.set()
-                yield batch
-        await collector
-    finally:
-        collector.cancel()
 
 
 class JsonLines:

@@ -55,7 +55,7 @@ CREATE_FLAGS = [
     Flag("-l, --label", "list", "Set metadata"),
     Flag("--label-file", "list", "Read labels from a file"),
     Flag("--log-driver", "text", "Log driver: json-file, local or none"),
-    Flag("--log-opt", "list", "Log options: max-size, max-file"),
+    Flag("--log-opt", "list", "Log options: max-size, max-file, max-age, labels, env, tag"),
     Flag("--mac-address", "text", "MAC address"),
     Flag("-m, --memory", "text", "Memory limit"),
     Flag("--memory-reservation", "text", "Memory soft limit"),

@@ -249,8 +249,9 @@ class Reply:
                 while self._http._line():
                     pass
                 return
-            yield self._http._exactly(size)
-            self._http._line()
+            data = self._http._exactly(size)
+            self._http._line()  # before the chunk is given: what is buffered then is a next one
+            yield data
 
     def read(self) -> bytes:
         """The whole body."""

@@ -11,21 +11,21 @@ from pogu.cli.streams import write_all
 __all__ = ["COMMANDS"]
 
 
+_OWN = {"User-Agent": "pogu"}
+"""The engine then puts many lines into a frame."""
+
+
 def _logs(context: Context, values: Values) -> int:
-    name = values.args[0]
-    found = context.get(f"/containers/{quote(name)}/json")
-    assert isinstance(found, dict)
-    parameters: dict[str, object] = {
-        "stdout": True,
-        "stderr": True,
-        "follow": values.flag("follow"),
-        "timestamps": values.flag("timestamps"),
-        "tail": values.text("tail"),
-        "since": unix_time(values.text("since"), "since") or None,
-        "until": unix_time(values.text("until"), "until") or None,
-    }
-    reply = context.request("GET", f"/containers/{quote(name)}/logs", parameters)
-    if found["Config"]["Tty"]:
+    terminals = [_has_terminal(context, name) for name in values.args]
+    parameters = _parameters(values)
+    if len(values.args) > 1:
+        from pogu.cli.logs_merge import merge
+
+        merge(context, values.args, terminals, parameters)
+        return 0
+    path = f"/containers/{quote(values.args[0])}/logs"
+    reply = context.request("GET", path, parameters, headers=_OWN)
+    if terminals[0]:
         for piece in reply.pieces():
             write_all(1, piece)
         return 0
@@ -34,6 +34,25 @@ def _logs(context: Context, values: Values) -> int:
         buffered += piece
         _print_frames(buffered)
     return 0
+
+
+def _has_terminal(context: Context, name: str) -> bool:
+    found = context.get(f"/containers/{quote(name)}/json")
+    assert isinstance(found, dict)
+    return bool(found["Config"]["Tty"])
+
+
+def _parameters(values: Values) -> dict[str, object]:
+    return {
+        "stdout": True,
+        "stderr": True,
+        "follow": values.flag("follow"),
+        "timestamps": values.flag("timestamps"),
+        "details": values.flag("details"),
+        "tail": values.text("tail"),
+        "since": unix_time(values.text("since"), "since") or None,
+        "until": unix_time(values.text("until"), "until") or None,
+    }
 
 
 def _print_frames(buffered: bytearray) -> None:
@@ -59,8 +78,8 @@ def _print_frames(buffered: bytearray) -> None:
 COMMANDS = {
     "logs": Command(
         "logs",
-        "[OPTIONS] CONTAINER",
-        "Fetch the logs of a container",
+        "[OPTIONS] CONTAINER [CONTAINER...]",
+        "Fetch the logs of a container, or of several merged by time",
         _logs,
         [
             Flag("--details", "bool", "Show extra details"),
@@ -71,6 +90,5 @@ COMMANDS = {
             Flag("--until", "text", "Show logs before a time or a duration ago (42m)"),
         ],
         least=1,
-        most=1,
     )
 }

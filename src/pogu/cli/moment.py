@@ -22,13 +22,24 @@ def unix_time(text: str, flag: str) -> str:
         return f"{time.time() - ago:.9f}"
     from datetime import datetime
 
+    whole, fraction = _split_fraction(text)
     try:
-        return f"{datetime.fromisoformat(text.replace('Z', '+00:00')).timestamp():.9f}"
+        seconds = int(datetime.fromisoformat(whole.replace("Z", "+00:00")).timestamp())
+        return f"{seconds}.{fraction}" if fraction else str(seconds)
     except ValueError as err:
         raise UsageError(
             f'invalid value for "{flag}": failed to parse value as time or duration: "{text}"',
             hint="a time like 2026-01-02T03:04:05, or a duration like 10m",
         ) from err
+
+
+def _split_fraction(text: str) -> tuple[str, str]:
+    """The time without its fraction, and the fraction: `datetime` knows no nanoseconds."""
+    before, point, after = text.partition(".")
+    fraction = ""
+    while after[:1].isdecimal():
+        fraction, after = fraction + after[0], after[1:]
+    return (before + after, fraction[:9]) if point and fraction else (text, "")
 
 
 def duration_s(text: str) -> float | None:

@@ -21,6 +21,8 @@ _OTHER_NAMES = {  # dockerd's daemon.json
     "bip": "network.bridge_subnet",
     "max-size": "log.max_size",
     "max-file": "log.max_files",
+    "max-age": "log.max_age",
+    "log-driver": "log.driver",
     "insecure-registries": "registry.insecure",
     "registry-mirrors": "registry.mirrors",
     "max-concurrent-downloads": "registry.transfers",

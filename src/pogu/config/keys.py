@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pogu.errors import InvalidParameter
 
-__all__ = ["KEYS", "Key", "said"]
+__all__ = ["KEYS", "Key", "age_s", "said", "size_bytes"]
 
 
 class Key(NamedTuple):
@@ -116,7 +116,7 @@ def _number(low: int, high: int) -> Callable[[object], int]:
     return read
 
 
-def _size(value: object) -> int:
+def size_bytes(value: object) -> int:
     """Read `20m` or bytes; units of 1024 as Docker's `--log-opt max-size` has them."""
     text = value.strip().lower() if isinstance(value, str) else str(value)
     number = text.removesuffix("b").removesuffix("i")
@@ -127,6 +127,35 @@ def _size(value: object) -> int:
     if len(number) > 18 or int(number) == 0:
         raise ValueError(f"must be more than 0 and less than an exabyte, not {said(value)}")
     return int(number) * _UNITS[unit]
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def age_s(value: object) -> int:
+    """Read `7d`, `1d12h` or seconds; 0 means any age."""
+    text = str(value).strip().lower()
+    if isinstance(value, bool) or not text.isascii():
+        raise ValueError(f"must be an age, not {said(value)}")
+    total, number = 0, ""
+    for char in text + ("s" if text[-1:].isdecimal() else ""):
+        if char.isdecimal() and len(number) < 9:
+            number += char
+        elif char in _SECONDS and number:
+            total += int(number) * _SECONDS[char]
+            number = ""
+        else:
+            raise ValueError(f"must be an age, not {said(value)}")
+    if not text:
+        raise ValueError("must be an age, not ''")
+    return total
+
+
+def _log_driver(value: object) -> str:
+    text = _text(value)
+    if text not in ("json-file", "local", "none"):
+        raise ValueError(f"must be json-file, local or none, not {text!r}")
+    return text
 
 
 def _subnet(value: object) -> str:
@@ -196,8 +225,10 @@ KEYS = {
         Key("socket_group", "socket_group", str, _word, '"docker"'),
         Key("debug", "debug", bool, _switch, "true"),
         Key("cdi_spec_dirs", "cdi_spec_dirs", list, _directories, '["/etc/cdi"]'),
-        Key("log.max_size", "log_max_size_bytes", str, _size, '"20m"'),
+        Key("log.max_size", "log_max_size_bytes", str, size_bytes, '"20m"'),
         Key("log.max_files", "log_max_files", int, _number(1, 1000), "5"),
+        Key("log.max_age", "log_max_age_s", str, age_s, '"7d"'),
+        Key("log.driver", "log_driver", str, _log_driver, '"local"'),
         Key("network.bridge_subnet", "bridge_subnet", str, _subnet, '"10.99.0.0/16"'),
         Key("network.dns", "dns", list, _addresses, '["9.9.9.9", "1.1.1.1"]'),
         Key("build.parallelism", "build_parallelism", int, _number(0, 1024), "4"),

@@ -31,6 +31,8 @@ class Config:
     socket_group: str = ""
     log_max_size_bytes: int = 20 * 1024 * 1024
     log_max_files: int = 5
+    log_max_age_s: int = 0
+    log_driver: str = "json-file"
     bridge_subnet: str = ""
     dns: tuple[str, ...] = ()
     build_parallelism: int = 0

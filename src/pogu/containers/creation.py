@@ -49,6 +49,7 @@ class Creator:
         networks: Networks,
         volumes: Volumes,
         cgroup: CgroupSetup,
+        log_driver: str,
     ) -> None:
         self._registry = registry
         self._rows = rows
@@ -57,6 +58,7 @@ class Creator:
         self._networks = networks
         self._volumes = volumes
         self._cgroup = cgroup
+        self._log_driver = log_driver
 
     async def create(
         self, request: CreateRequest, *, name: str | None = None, image: Image | None = None
@@ -67,6 +69,7 @@ class Creator:
         Raises: NotFound("No such image: …") and for nothing else, because clients pull then;
         Conflict when the name is in use, naming its owner in Docker's words; InvalidParameter.
         """
+        request = self._with_log_driver(request)
         warnings = check_request(request)
         request = self._with_ids(request)
         warnings += self._check_host(request.host_config)
@@ -117,6 +120,15 @@ class Creator:
                 with contextlib.suppress(NotFound):
                     ids[field] = f"container:{self._registry.find(name).id}"
         host = msgspec.structs.replace(host, **ids)
+        return msgspec.structs.replace(request, host_config=host)
+
+    def _with_log_driver(self, request: CreateRequest) -> CreateRequest:
+        """The default is the one of this day, whatever the configuration has later."""
+        host = request.host_config
+        if host.log_config.type or self._log_driver == "json-file":
+            return request
+        logs = msgspec.structs.replace(host.log_config, type=self._log_driver)
+        host = msgspec.structs.replace(host, log_config=logs)
         return msgspec.structs.replace(request, host_config=host)
 
     def _free_name(self, name: str | None) -> str:

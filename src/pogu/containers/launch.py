@@ -17,10 +17,11 @@ import msgspec
 from pogu.config import Config
 from pogu.containers.device_requests import cdi_names
 from pogu.containers.entry import Entry
+from pogu.containers.log_options import FILE_DRIVERS, log_bounds
 from pogu.containers.model import ContainerRecord, MountPoint
 from pogu.containers.ports import choices, ports_to_publish
 from pogu.containers.subpath import pinned, subpath_of
-from pogu.containers.validate import log_bounds, network_mode
+from pogu.containers.validate import network_mode
 from pogu.containers.workload import container_workload
 from pogu.crash_point import crash_point
 from pogu.errors import Conflict, EngineError, InvalidParameter
@@ -31,6 +32,7 @@ from pogu.network.files import hosts_text, resolv_conf_text
 from pogu.network.service import Endpoint, Networks
 from pogu.runtime.cdi import edited, read_devices
 from pogu.runtime.conmon import Conmon, Monitored
+from pogu.runtime.logrotation import last_resort_bytes
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
 from pogu.runtime.workload import Workload
 from pogu.storage.layers import LayerStore
@@ -72,8 +74,8 @@ class Launcher:
         return self._config.paths.containers / container_id
 
     def log_path(self, record: ContainerRecord) -> Path | None:
-        """None when the container keeps no log."""
-        if record.host_config.log_config.type == "none":
+        """None when the container keeps no log file."""
+        if (record.host_config.log_config.type or "json-file") not in FILE_DRIVERS:
             return None
         return self.directory(record.id) / "ctr.log"
 
@@ -137,7 +139,6 @@ class Launcher:
                 workload = await in_thread(self._with_cdi, record, workload)
             prepared = self._runtime.prepared(workload)
             warnings = write_bundle(self.directory(record.id), prepared)
-            max_bytes, max_files = self.log_bounds(record)
             monitored = await self._conmon.create(
                 record.id,
                 self.directory(record.id),
@@ -145,7 +146,7 @@ class Launcher:
                 stdin=record.config.open_stdin,
                 stdin_once=record.config.stdin_once and not record.config.tty,
                 log_path=self.log_path(record),
-                log_max_bytes=max_bytes * max_files,
+                log_max_bytes=last_resort_bytes(log_bounds(record.host_config, self._config)),
             )
             self._runtime.learn(workload)
         except BaseException:
@@ -173,14 +174,6 @@ class Launcher:
         await in_thread(unmount, self.directory(container_id) / "rootfs")
         self._conmon.forget(container_id)
         await in_thread(self._volumes.let_go, container_id)
-
-    def log_bounds(self, record: ContainerRecord) -> tuple[int, int]:
-        """Bytes per file and number of files."""
-        return log_bounds(
-            record.host_config,
-            default_bytes=self._config.log_max_size_bytes,
-            default_files=self._config.log_max_files,
-        )
 
     def _check_joined(self, record: ContainerRecord) -> str | None:
         """Return the network namespace that is joined, for `--network container:…`."""

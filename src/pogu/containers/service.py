@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from pogu.config import Config
@@ -28,6 +28,7 @@ from pogu.containers.filesystem import ContainerFiles
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.limits import resources_of
+from pogu.containers.logs import ContainerLogs
 from pogu.containers.model import Container, Status
 from pogu.containers.probes import Probes
 from pogu.containers.processes import process_table
@@ -48,7 +49,7 @@ from pogu.model.container import CreateRequest, UpdateRequest
 from pogu.network.service import Networks
 from pogu.oci.digest import ChainId
 from pogu.runtime.conmon import AttachStream, Conmon
-from pogu.runtime.logfile import LogRecord, read_log, rotate_if_larger
+from pogu.runtime.logformat import LogView
 from pogu.runtime.oci_runtime import OciRuntime
 from pogu.storage.layers import LayerStore
 from pogu.storage.tree import remove_tree, tree_bytes
@@ -58,7 +59,7 @@ __all__ = ["Containers", "ExitStatus"]
 
 log = logging.getLogger(__name__)
 
-_ROTATION_CHECK_S = 1.0
+_OOM_CHECK_S = 1.0
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -113,6 +114,7 @@ class Containers:
             networks=networks,
             volumes=volumes,
             cgroup=cgroup,
+            log_driver=config.log_driver,
         )
         self._recovery = Recovery(
             paths=config.paths,
@@ -150,7 +152,13 @@ class Containers:
             publish=self._lifecycle.publish,
         )
         self._lifecycle.probe = probes.watch
-        self._rotation: asyncio.Task[None] | None = None
+        self._logs = ContainerLogs(
+            config=config,
+            conmon=conmon,
+            entries=self._registry,
+            log_path=lambda entry: self._launcher.log_path(entry.record),
+        )
+        self._watches: list[asyncio.Task[None]] = []
         self._kept: set[asyncio.Task[None]] = set()
         for name, record, state in self._rows.load():
             self._registry.add(Entry(name, record, state))
@@ -165,11 +173,14 @@ class Containers:
             await self._networks.retain({one.id for one in self._registry if one.active})
 
         await self._recovery.recover(list(self._registry), before_starts=retain_what_is_used)
-        self._rotation = asyncio.create_task(self._rotate_logs(), name="rotate logs")
+        self._watches = [
+            asyncio.create_task(self._logs.keep_bounded(), name="keep logs bounded"),
+            asyncio.create_task(self._note_oom_kills(), name="note OOM kills"),
+        ]
 
     async def close(self) -> None:
         """Let go of everything; containers go on running."""
-        tasks = [self._rotation, *self._kept]
+        tasks: list[asyncio.Task[None] | None] = [*self._watches, *self._kept]
         for entry in self._registry:
             tasks += [entry.watcher, entry.restarter]
             entry.drop_process()
@@ -424,36 +435,12 @@ class Containers:
     # ---- output --------------------------------------------------------------------------
 
     def logs(
-        self,
-        name: str,
-        *,
-        stdout: bool = True,
-        stderr: bool = True,
-        since_ns: int = 0,
-        until_ns: int = 0,
-        tail: int | None = None,
-        follow: bool = False,
-    ) -> AsyncIterator[LogRecord]:
-        """With `follow`, ends when the container ends."""
-        entry = self._registry.find(name)
-        path = self._launcher.log_path(entry.record)
-        if path is None:
-            raise InvalidParameter(
-                "configured logging driver does not support reading",
-                hint="the container was made with --log-driver none",
-            )
-        if not (stdout or stderr):
-            raise InvalidParameter("Bad parameters: you must choose at least one stream")
-        wanted = {1} if stdout and not stderr else {2} if stderr and not stdout else {1, 2}
-        records = read_log(
-            path,
-            since_ns=since_ns,
-            until_ns=until_ns,
-            tail=tail,
-            follow=follow and entry.active,
-            ended=entry.ended,
+        self, name: str, view: LogView, *, follow: bool = False, with_details: bool = False
+    ) -> AsyncGenerator[bytes]:
+        """Raises: NotFound; InvalidParameter. With `follow`, ends when the container ends."""
+        return self._logs.read(
+            self._registry.find(name), view, follow=follow, with_details=with_details
         )
-        return _of_streams(records, wanted)
 
     async def attach(self, name: str, *, stdin: bool) -> AttachStream:
         """Attach to a created or running container. Raises: Conflict when it ends meanwhile.
@@ -538,26 +525,9 @@ class Containers:
         """One sample; with its predecessor an interval earlier where that is asked for."""
         return await self._sampler.once(self._registry.find(name), with_previous=with_previous)
 
-    async def _rotate_logs(self) -> None:
-        """Keep every log within its bounds; see who ran out of memory and goes on."""
+    async def _note_oom_kills(self) -> None:
+        """See who ran out of memory and goes on."""
         while True:
-            await asyncio.sleep(_ROTATION_CHECK_S)
+            await asyncio.sleep(_OOM_CHECK_S)
             for entry in list(self._registry):
                 self._lifecycle.note_oom(entry)
-                path = self._launcher.log_path(entry.record) if entry.active else None
-                if path is None:
-                    continue
-                max_bytes, max_files = self._launcher.log_bounds(entry.record)
-                try:
-                    if rotate_if_larger(path, max_bytes=max_bytes, max_files=max_files):
-                        await self._conmon.reopen_log(entry.id)
-                except OSError as err:  # the other logs must stay within theirs
-                    log.warning("cannot rotate log=%s error=%s", path, err)
-
-
-async def _of_streams(
-    records: AsyncIterator[LogRecord], wanted: set[int]
-) -> AsyncIterator[LogRecord]:
-    async for record in records:
-        if record.stream in wanted:
-            yield record

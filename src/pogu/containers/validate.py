@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pogu.containers.limit_rules import check_limits, check_sysctls
+from pogu.containers.log_options import check_log_config
 from pogu.containers.ports import parse_exposed, requested_ports
 from pogu.containers.signals import parse_signal
 from pogu.errors import InvalidParameter, NotImplementedByEngine
@@ -14,7 +15,6 @@ __all__ = ["check_changeable", "check_name", "check_request", "network_mode"]
 
 _NAME = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _RESTART = ("no", "always", "on-failure", "unless-stopped")
-_LOG_DRIVERS = frozenset(("", "json-file", "local", "none", "k8s-file"))
 _RUNTIMES = frozenset(("", "crun", "runc", "io.containerd.runc.v2"))
 
 
@@ -181,12 +181,7 @@ def _check_restart(host: HostConfig) -> None:
 
 
 def _check_drivers(host: HostConfig, warnings: list[str]) -> None:
-    if host.log_config.type not in _LOG_DRIVERS:
-        _refuse(
-            f"logger: no log driver named '{host.log_config.type}' is registered",
-            "Pogu has json-file, local and none",
-        )
-    log_bounds(host, default_bytes=0, default_files=1)
+    warnings += check_log_config(host)
     if host.runtime not in _RUNTIMES:
         _refuse(
             f"unknown or invalid runtime name: {host.runtime}",
@@ -200,26 +195,3 @@ def _check_drivers(host: HostConfig, warnings: list[str]) -> None:
         )
     if host.storage_opt:
         warnings.append("Storage options are ignored: the writable layer has no size limit")
-
-
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-
-def log_bounds(host: HostConfig, *, default_bytes: int, default_files: int) -> tuple[int, int]:
-    """Return (bytes per file, number of files) of the log. Raises: InvalidParameter."""
-    options = host.log_config.config or {}
-    size, files = default_bytes, default_files
-    if "max-size" in options:
-        match = re.fullmatch(r"(\d+)\s*([kmgt]?)(?:i?b)?", options["max-size"].lower())
-        if not match or int(match[1]) == 0:
-            _refuse(
-                f"invalid value for max-size: {options['max-size']!r}", "for example max-size=10m"
-            )
-        else:
-            size = int(match[1]) * _UNITS[match[2]]
-    if "max-file" in options:
-        if not options["max-file"].isdecimal() or int(options["max-file"]) < 1:
-            _refuse(f"max-file cannot be less than 1: {options['max-file']!r}")
-        else:
-            files = int(options["max-file"])
-    return size, files

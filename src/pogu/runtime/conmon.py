@@ -171,7 +171,12 @@ class Conmon:
         null = os.open(os.devnull, os.O_RDWR)
         said_path = run_dir / "conmon.err"
         said = os.open(said_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        environment = {**os.environ, "_OCI_SYNCPIPE": str(sync_child), "LC_ALL": "C.UTF-8"}
+        environment = {
+            **os.environ,
+            "_OCI_SYNCPIPE": str(sync_child),
+            "LC_ALL": "C.UTF-8",
+            "TZ": "UTC",
+        }
         try:
             try:
                 child = spawn(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import struct
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -15,7 +13,7 @@ from pogu.api.app import split_version
 from pogu.api.call import Version
 from pogu.api.reply import error_body, error_reply, status_of, unexpected
 from pogu.api.route import Route, finish
-from pogu.api.stream import batches, frame
+from pogu.api.stream import frame
 from pogu.errors import (
     CommandFailed,
     Conflict,
@@ -200,72 +198,6 @@ def test_a_frame_is_stream_length_data() -> None:
     assert frame(1, b"hello") == b"\x01\0\0\0\0\0\0\x05hello"
     assert struct.unpack(">BxxxL", frame(2, b"x" * 70_000)[:8]) == (2, 70_000)
     assert frame(1, b"") == b"\x01" + bytes(7)
-
-
-async def pieces_of(*pieces: bytes) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
-
-
-async def test_pieces_that_are_there_at_once_are_one_batch() -> None:
-    found = [batch async for batch in batches(pieces_of(b"a", b"b", b"c"))]
-    assert found == [b"abc"]
-
-
-async def test_a_piece_does_not_wait_for_the_next() -> None:
-    go_on = asyncio.Event()
-
-    async def slow() -> AsyncIterator[bytes]:
-        yield b"first"
-        await go_on.wait()
-        yield b"second"
-
-    stream = batches(slow())
-    assert await anext(stream) == b"first"
-    go_on.set()
-    assert await anext(stream) == b"second"
-    assert [batch async for batch in stream] == []
-
-
-async def test_a_fast_source_waits_for_a_slow_reader() -> None:
-    made = itertools.count()
-
-    async def fast() -> AsyncIterator[bytes]:
-        for _ in range(10_000):
-            next(made)
-            yield b"x" * 1024
-
-    stream = batches(fast())
-    assert len(await anext(stream)) == 1 << 16
-    await asyncio.sleep(0)
-    assert next(made) <= 2 * 64 + 1
-    await stream.aclose()  # type: ignore[attr-defined]
-
-
-async def test_no_byte_is_lost_or_moved() -> None:
-    async def many() -> AsyncIterator[bytes]:
-        for number in range(5000):
-            if number % 7 == 0:
-                await asyncio.sleep(0)
-            yield b"%06d\n" % number * 10
-
-    joined = b"".join([batch async for batch in batches(many())])
-    assert joined == b"".join(b"%06d\n" % number * 10 for number in range(5000))
-
-
-async def test_an_error_of_the_source_comes_after_what_it_gave() -> None:
-    async def breaking() -> AsyncIterator[bytes]:
-        yield b"before"
-        raise NotFound("gone")
-
-    stream = batches(breaking())
-    assert await anext(stream) == b"before"
-    with pytest.raises(NotFound, match="gone"):
-        await anext(stream)
-
-
-async def test_an_empty_source_gives_nothing() -> None:
-    assert [batch async for batch in batches(pieces_of())] == []
 
 
 async def test_work_goes_on_to_its_end_when_the_client_leaves() -> None:

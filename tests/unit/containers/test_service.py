@@ -18,6 +18,7 @@ from pogu.containers.service import Containers
 from pogu.errors import Conflict, InvalidParameter, NotFound, SystemFailure
 from pogu.model.container import HostConfig, LogConfig, MountSpec
 from pogu.oci.digest import Digest
+from pogu.runtime.logformat import LogView
 from pogu.storage.layers import LayerStore
 from pogu.volumes.service import Volumes
 
@@ -328,19 +329,20 @@ async def test_the_streams_of_a_log_can_be_chosen(
     made = await make(containers)
     log = host.paths.containers / made / "ctr.log"
     log.write_bytes(k8s_line("out") + k8s_line("err", stream="stderr"))
-    records = containers.logs("web", stdout=stdout, stderr=stderr)
-    assert [record.data async for record in records] == expected
+    chosen = frozenset(number for number, on in ((1, stdout), (2, stderr)) if on)
+    pieces = containers.logs("web", LogView(streams=chosen))
+    assert b"".join([piece async for piece in pieces]) == b"".join(expected)
 
 
 async def test_a_log_without_streams_or_driver_is_refused(containers: Containers) -> None:
     await make(containers, "silent", HostConfig(log_config=LogConfig(type="none")))
     await make(containers, "web")
     with pytest.raises(InvalidParameter, match="does not support reading"):
-        containers.logs("silent")
+        containers.logs("silent", LogView())
     with pytest.raises(InvalidParameter, match="choose at least one stream"):
-        containers.logs("web", stdout=False, stderr=False)
+        containers.logs("web", LogView(streams=frozenset()))
 
 
 async def test_following_what_does_not_run_ends_at_once(containers: Containers) -> None:
     await make(containers)
-    assert [record async for record in containers.logs("web", follow=True)] == []
+    assert [record async for record in containers.logs("web", LogView(), follow=True)] == []

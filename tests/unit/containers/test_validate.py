@@ -8,14 +8,13 @@ import msgspec
 import pytest
 from tests.builders import a_host_config, a_request
 
-from pogu.containers.validate import check_name, check_request, log_bounds, network_mode
+from pogu.containers.validate import check_name, check_request, network_mode
 from pogu.errors import InvalidParameter
 from pogu.model.container import (
     HealthConfig,
     HostConfig,
     LogConfig,
     PortBinding,
-    RestartPolicy,
     Ulimit,
 )
 
@@ -162,44 +161,6 @@ def test_the_hosts_name_cannot_be_changed() -> None:
 def test_what_has_no_effect_is_warned_about(host: HostConfig, warning: str) -> None:
     (said,) = check_request(a_request(host))
     assert said.startswith(warning)
-
-
-# ---- bounds of the log -----------------------------------------------------------------------
-
-
-def bounds(**options: str) -> tuple[int, int]:
-    config = {key.replace("_", "-"): value for key, value in options.items()}
-    host = HostConfig(log_config=LogConfig(config=config), restart_policy=RestartPolicy())
-    return log_bounds(host, default_bytes=7, default_files=2)
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({}, (7, 2)),
-        ({"max_size": "10m"}, (10 * MIB, 2)),
-        ({"max_size": "1GiB", "max_file": "3"}, (1024 * MIB, 3)),
-        ({"max_size": "2 kb"}, (2048, 2)),
-        ({"max_size": "5"}, (5, 2)),
-    ],
-)
-def test_the_bounds_of_a_log_are_read(options: dict[str, str], expected: tuple[int, int]) -> None:
-    assert bounds(**options) == expected
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"max_size": "0"},
-        {"max_size": "x"},
-        {"max_size": "1.5m"},
-        {"max_file": "0"},
-        {"max_file": "-1"},
-    ],
-)
-def test_wrong_bounds_are_refused(options: dict[str, str]) -> None:
-    with pytest.raises(InvalidParameter, match="max-"):
-        bounds(**options)
 
 
 @pytest.mark.parametrize(

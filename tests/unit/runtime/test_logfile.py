@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from tests.builders import k8s_line
 
-from pogu.runtime.logfile import LogRecord, read_log, remove_log, rotate_if_larger
+from pogu.runtime.logfile import read_log, remove_log
+from pogu.runtime.logformat import LogView
+from pogu.runtime.logrotation import LogBounds, hold_newest, rotate_log
 
 START_NS = 1_767_323_040 * 10**9
 """2026-01-02 03:04:00 UTC."""
@@ -34,78 +36,59 @@ def expected(first: int, last: int) -> list[bytes]:
     return [f"{number}\n".encode() for number in range(first, last + 1)]
 
 
+async def text(path: Path, **options: int) -> bytes:
+    view = LogView(**options)  # type: ignore[arg-type]
+    return b"".join([piece async for piece in read_log(path, view)])
+
+
 async def texts(path: Path, **options: int) -> list[bytes]:
-    return [record.data async for record in read_log(path, **options)]  # type: ignore[arg-type]
+    return (await text(path, **options)).splitlines(keepends=True)
 
 
 class Follower:
     """Reads a log in a task of its own, as `logs -f` does."""
 
     def __init__(self, path: Path, *, tail: int | None = None) -> None:
-        self.read: list[bytes] = []
+        self.text = b""
         self.ended = asyncio.Event()
         self._task = asyncio.create_task(self._follow(path, tail))
 
     async def _follow(self, path: Path, tail: int | None) -> None:
-        async for record in read_log(path, follow=True, tail=tail, ended=self.ended):
-            self.read.append(record.data)
+        async for piece in read_log(path, LogView(tail=tail), follow=True, ended=self.ended):
+            self.text += piece
 
     async def has_read(self, count: int) -> None:
         async with asyncio.timeout(5):
-            while len(self.read) < count:
+            while self.text.count(b"\n") < count:
                 await asyncio.sleep(0.001)
 
     async def finish(self) -> list[bytes]:
         self.ended.set()
         await asyncio.wait_for(self._task, 5)
-        return self.read
+        return self.text.splitlines(keepends=True)
+
+
+BOUNDS = LogBounds(max_bytes=10, max_files=3)
+
+
+def rotate(path: Path, max_files: int = 3) -> None:
+    """What engine and conmon do together when the log is full."""
+    bounds = LogBounds(max_bytes=10, max_files=max_files)
+    if rotate_log(path, bounds) is not None:
+        begin_anew(path)
+        hold_newest(path)
+
+
+def begin_anew(path: Path) -> None:
+    """As conmon: a new file takes the name."""
+    fresh = path.with_name("ctr.log.tmp")
+    fresh.touch()
+    fresh.rename(path)
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pogu.runtime.logfile._POLL_S", 0.001)
-
-
-async def test_a_line_keeps_its_stream_time_and_bytes(log_path: Path) -> None:
-    data = bytes(range(256)).replace(b"\n", b"")
-    append(log_path, k8s_line(data, second=7, stream="stderr"))
-    records = [record async for record in read_log(log_path)]
-    assert records == [LogRecord(stream=2, time_ns=START_NS + 7 * 10**9, data=data + b"\n")]
-
-
-@pytest.mark.parametrize(
-    ("stamp", "time_ns"),
-    [
-        ("2026-01-02T03:04:00.123456789+00:00", START_NS + 123456789),
-        ("2026-01-02T12:04:00.000000001+09:00", START_NS + 1),
-        ("2026-01-01T21:34:00.000000000-05:30", START_NS),
-        ("2026-01-02T03:04:00Z", START_NS),
-        ("yesterday", 0),
-    ],
-)
-async def test_a_time_is_read_with_zone_and_fraction(
-    log_path: Path, stamp: str, time_ns: int
-) -> None:
-    append(log_path, f"{stamp} stdout F x\n".encode())
-    assert [record.time_ns async for record in read_log(log_path)] == [time_ns]
-
-
-async def test_partial_lines_are_joined_within_their_stream(log_path: Path) -> None:
-    append(
-        log_path,
-        k8s_line("one ", second=1, tag="P"),
-        k8s_line("err", second=2, stream="stderr"),
-        k8s_line("line", second=3),
-    )
-    records = [record async for record in read_log(log_path)]
-    assert [record.data for record in records] == [b"err\n", b"one line\n"]
-    assert records[1].time_ns == START_NS + 10**9
-
-
-async def test_a_partial_line_goes_on_in_the_next_file(log_path: Path) -> None:
-    append(log_path.with_name("ctr.log.1"), k8s_line("one ", tag="P"))
-    append(log_path, k8s_line("line"))
-    assert await texts(log_path) == [b"one line\n"]
 
 
 async def test_an_end_without_a_line_end_gets_none(log_path: Path) -> None:
@@ -185,7 +168,7 @@ async def test_following_ends_with_the_container_after_its_last_line(log_path: P
 
 
 async def test_following_begins_before_there_is_a_log(log_path: Path) -> None:
-    follower = Follower(log_path, tail=0)
+    follower = Follower(log_path)
     await asyncio.sleep(0)
     append(log_path, *numbered(1, 1))
     await follower.has_read(1)
@@ -194,15 +177,19 @@ async def test_following_begins_before_there_is_a_log(log_path: Path) -> None:
 
 async def test_no_line_is_lost_when_a_followed_log_is_rotated(log_path: Path) -> None:
     append(log_path, *numbered(1, 5))
+    rotate_log(log_path, LogBounds(max_bytes=10_000, max_files=3))
     follower = Follower(log_path)
     await follower.has_read(5)
     with log_path.open("ab", buffering=0) as held_by_conmon:
-        assert rotate_if_larger(log_path, max_bytes=10, max_files=3)
+        assert rotate_log(log_path, BOUNDS) is not None
         held_by_conmon.write(b"".join(numbered(6, 7)))
     await follower.has_read(7)
+    begin_anew(log_path)
+    assert hold_newest(log_path)
     append(log_path, *numbered(8, 9))
     await follower.has_read(9)
     assert await follower.finish() == expected(1, 9)
+    assert await texts(log_path) == expected(1, 9)
 
 
 async def test_no_line_is_lost_when_rotation_outruns_the_reader(log_path: Path) -> None:
@@ -211,10 +198,11 @@ async def test_no_line_is_lost_when_rotation_outruns_the_reader(log_path: Path) 
     await follower.has_read(3)
     for first in (4, 7, 10):
         append(log_path, *numbered(first, first + 2))
-        rotate_if_larger(log_path, max_bytes=10, max_files=5)
+        rotate(log_path, max_files=5)
     append(log_path, *numbered(13, 15))
     await follower.has_read(15)
     assert await follower.finish() == expected(1, 15)
+    assert await texts(log_path) == expected(1, 15)
 
 
 async def test_a_reader_whose_file_is_gone_goes_on_with_the_oldest(log_path: Path) -> None:
@@ -222,63 +210,48 @@ async def test_a_reader_whose_file_is_gone_goes_on_with_the_oldest(log_path: Pat
     follower = Follower(log_path)
     await follower.has_read(3)
     for first in (4, 7, 10, 13):
-        rotate_if_larger(log_path, max_bytes=10, max_files=3)
+        rotate(log_path)
         append(log_path, *numbered(first, first + 2))
         os.utime(log_path, (2_000_000_000 + first, 2_000_000_000 + first))
     await follower.has_read(12)
     assert await follower.finish() == expected(1, 3) + expected(7, 15)
 
 
-async def test_nothing_is_told_twice_when_conmon_itself_began_the_file_anew(
-    log_path: Path,
-) -> None:
-    append(log_path.with_name("ctr.log.1"), *numbered(1, 3))
-    os.utime(log_path.with_name("ctr.log.1"), (1_000_000_000, 1_000_000_000))
-    append(log_path, *numbered(4, 6))
+async def test_what_conmon_ended_of_its_own_accord_is_kept_and_told_once(log_path: Path) -> None:
+    append(log_path, *numbered(1, 3))
+    wide = LogBounds(max_bytes=10_000, max_files=3)
+    assert rotate_log(log_path, wide) is None
     follower = Follower(log_path)
+    await follower.has_read(3)
+    begin_anew(log_path)
+    append(log_path, *numbered(4, 6))
+    assert await texts(log_path) == expected(1, 6)
     await follower.has_read(6)
-    fresh = log_path.with_name("ctr.log.tmp")
-    append(fresh, *numbered(7, 9))
-    os.utime(fresh, (2_000_000_000, 2_000_000_000))
-    fresh.rename(log_path)
+    assert rotate_log(log_path, wide) is None
+    append(log_path, *numbered(7, 9))
     await follower.has_read(9)
     assert await follower.finish() == expected(1, 9)
+    assert await texts(log_path) == expected(1, 9)
 
 
-def test_a_log_within_its_bounds_is_not_rotated(log_path: Path) -> None:
-    append(log_path, b"12345")
-    assert not rotate_if_larger(log_path, max_bytes=5, max_files=3)
-    assert not rotate_if_larger(log_path.with_name("none"), max_bytes=5, max_files=3)
-    assert log_path.exists()
-
-
-@pytest.mark.parametrize(
-    ("max_files", "kept"),
-    [(1, {}), (2, {"ctr.log.1": b"9"}), (4, {f"ctr.log.{n}": b"%d" % (10 - n) for n in (1, 2, 3)})],
-)
-def test_rotation_keeps_so_many_files(
-    log_path: Path, max_files: int, kept: dict[str, bytes]
-) -> None:
-    for number in range(10):
-        log_path.write_bytes(b"%d" % number)
-        assert rotate_if_larger(log_path, max_bytes=0, max_files=max_files)
-    assert {path.name: path.read_bytes() for path in log_path.parent.iterdir()} == kept
+async def test_following_ends_at_the_time_until_which_it_was_asked(log_path: Path) -> None:
+    append(log_path, *numbered(1, 3))
+    view = LogView(until_ns=START_NS + 2 * 10**9)
+    pieces = [piece async for piece in read_log(log_path, view, follow=True)]
+    assert b"".join(pieces) == b"1\n2\n"
 
 
 def test_removal_takes_every_file_and_may_be_repeated(log_path: Path) -> None:
-    for name in ("ctr.log", "ctr.log.1", "ctr.log.7"):
+    for name in ("ctr.log", "ctr.log.0", "ctr.log.1", "ctr.log.7"):
         append(log_path.with_name(name), b"x")
     for _ in range(2):
         remove_log(log_path)
         assert list(log_path.parent.iterdir()) == []
 
 
-async def test_a_line_that_never_ends_comes_in_pieces_of_bounded_size(log_path: Path) -> None:
+async def test_a_line_that_never_ends_counts_as_one(log_path: Path) -> None:
     chunk = b"x" * 8191
-    partial = k8s_line(chunk.decode(), second=1).replace(b" F ", b" P ")
+    partial = k8s_line(chunk.decode(), second=1, tag="P")
     append(log_path, *[partial] * 400, k8s_line("end", second=2), k8s_line("next", second=3))
-    found = await texts(log_path)
-    assert b"".join(found) == chunk * 400 + b"end\nnext\n"
-    assert max(map(len, found)) < (1 << 20) + 2 * 8192
-    assert await texts(log_path, tail=1) == [b"next\n"]
-    assert b"".join(await texts(log_path, tail=2)) == chunk * 400 + b"end\nnext\n"
+    assert await text(log_path, tail=1) == b"next\n"
+    assert await text(log_path, tail=2) == chunk * 400 + b"end\nnext\n"

@@ -1,0 +1,131 @@
+"""Service: the logs of containers: reads them, and keeps them within their bounds.
+
+Looks at each log that is being written once a second, sooner at one that grows quickly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from pogu.config import Config
+from pogu.containers.entry import Entry
+from pogu.containers.log_options import details, log_attributes, log_bounds
+from pogu.errors import InvalidParameter
+from pogu.runtime.conmon import Conmon
+from pogu.runtime.logfile import read_log
+from pogu.runtime.logformat import LogView
+from pogu.runtime.logrotation import LogBounds, expire_log, hold_newest, rotate_log
+
+__all__ = ["ContainerLogs"]
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+_QUIET_S = 1.0
+_EXPIRY_S = 60.0
+_PATIENCE_S = 0.5
+"""So long conmon may take to begin a new file; else it is looked for at the next tick."""
+
+
+class ContainerLogs:
+    """One for all containers; owns `<root>/containers/<id>/ctr.log*`."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        conmon: Conmon,
+        entries: Iterable[Entry],
+        log_path: Callable[[Entry], Path | None],
+    ) -> None:
+        self._config = config
+        self._conmon = conmon
+        self._entries = entries
+        self._log_path = log_path
+        self._due: dict[str, float] = {}
+        self._sizes: dict[str, int] = {}
+        self._asked: dict[str, int] = {}
+
+    def read(
+        self, entry: Entry, view: LogView, *, follow: bool, with_details: bool
+    ) -> AsyncGenerator[bytes]:
+        """With `follow`, end when the container ends. Raises: InvalidParameter."""
+        if not view.streams:
+            raise InvalidParameter("Bad parameters: you must choose at least one stream")
+        path = self._log_path(entry)
+        if path is None:
+            raise InvalidParameter(
+                "configured logging driver does not support reading",
+                hint=f"{entry.name} was made with --log-driver"
+                f" {entry.record.host_config.log_config.type}",
+            )
+        if with_details:
+            view = replace(view, details=details(log_attributes(entry.record, entry.name)))
+        age_s = self._bounds(entry).max_age_s
+        if age_s:
+            oldest_ns = time.time_ns() - age_s * 1_000_000_000
+            view = replace(view, since_ns=max(view.since_ns, oldest_ns))
+        return read_log(path, view, follow=follow and entry.active, ended=entry.ended)
+
+    def _bounds(self, entry: Entry) -> LogBounds:
+        return log_bounds(entry.record.host_config, self._config)
+
+    async def keep_bounded(self) -> None:
+        """Run until cancelled."""
+        expiry = 0.0
+        while True:
+            now = time.monotonic()
+            for entry in list(self._entries):
+                if entry.active and self._due.get(entry.id, 0) <= now:
+                    self._due[entry.id] = now + await self._look(entry)
+            if now >= expiry:
+                expiry = now + _EXPIRY_S
+                self._expire()
+            await asyncio.sleep(_TICK_S if self._due else _QUIET_S)
+
+    async def _look(self, entry: Entry) -> float:
+        """Rotate where that is due; return in how many seconds to look again."""
+        path = self._log_path(entry)
+        if path is None:
+            return _QUIET_S
+        bounds = self._bounds(entry)
+        try:
+            inode = rotate_log(path, bounds)
+            if inode is not None and inode != self._asked.get(entry.id):
+                self._asked[entry.id] = inode
+                await self._conmon.reopen_log(entry.id)
+                await self._hold(path)
+            size = path.stat().st_size if path.exists() else 0
+        except OSError as err:  # the other logs must stay within theirs
+            log.warning("cannot rotate log=%s error=%s", path, err)
+            return _QUIET_S
+        grown, self._sizes[entry.id] = size - self._sizes.get(entry.id, 0), size
+        quick = inode is not None or grown > bounds.max_bytes // 16
+        return 0.0 if quick else _QUIET_S
+
+    async def _hold(self, path: Path) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while not hold_newest(path) and time.monotonic() < deadline:
+            await asyncio.sleep(0.002)
+
+    def _expire(self) -> None:
+        """Forget who has ended, and what is too old of anybody's."""
+        active = set()
+        for entry in list(self._entries):
+            if entry.active:
+                active.add(entry.id)
+            path, bounds = self._log_path(entry), self._bounds(entry)
+            if path is None or not bounds.max_age_s:
+                continue
+            try:
+                expire_log(path, bounds, written=entry.active)
+            except OSError as err:
+                log.warning("cannot expire log=%s error=%s", path, err)
+        for known in (self._due, self._sizes, self._asked):
+            for gone in set(known) - active:
+                del known[gone]
