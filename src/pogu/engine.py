@@ -16,6 +16,7 @@ from pogu.images.download import Downloads
 from pogu.images.forms import Forms
 from pogu.images.index_push import IndexPusher
 from pogu.images.indexes import Indexes
+from pogu.images.leftovers import Leftovers
 from pogu.images.load import Loader
 from pogu.images.manifest_lists import ManifestLists
 from pogu.images.packing import Packer
@@ -62,6 +63,7 @@ class Engine:
     lists: ManifestLists
     remote: Remote
     downloads: Downloads
+    leftovers: Leftovers
     puller: Puller
     pusher: Pusher
     index_pusher: IndexPusher
@@ -79,6 +81,7 @@ class Engine:
     async def close(self) -> None:
         """Let go; containers go on."""
         self.downloads.close()
+        await self.leftovers.close()
         await self.containers.close()
         await self.networks.close()
         self.events.close()
@@ -114,6 +117,7 @@ async def open_engine(config: Config) -> Engine:
     images = ImageStore(db=db, blobs=blobs, layers=layers, events=events)
     provenance = Provenance(db)
     downloads = Downloads(config.paths, blobs, at_once=config.registry_transfers)
+    leftovers = Leftovers(config.paths.collected, images.collect_layers)
     indexes = Indexes(db, blobs, images, provenance)
     packer = Packer(config.paths, layers, blobs, provenance)
     forms = Forms(layers=layers, blobs=blobs, provenance=provenance, packer=packer)
@@ -176,6 +180,7 @@ async def open_engine(config: Config) -> Engine:
     await builder.recover()
     await in_thread(layers.sweep)
     await in_thread(downloads.sweep)
+    leftovers.start()
     downloads.start()
     checker = Checker(
         paths=config.paths,
@@ -220,6 +225,7 @@ async def open_engine(config: Config) -> Engine:
         lists=lists,
         remote=remote,
         downloads=downloads,
+        leftovers=leftovers,
         puller=puller,
         pusher=pusher,
         index_pusher=IndexPusher(

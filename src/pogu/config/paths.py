@@ -3,6 +3,7 @@
 <root>/                       /var/lib/pogu
   state.db                    images, tags, layers, containers, networks, volumes, build cache
   events.jsonl                the last events, for `events --since`
+  collected                   empty; its time says when unneeded layers were last looked for
   state.reserve               let go on a full disk, so that stop and remove can be written
   blobs/sha256/<hex>          configs, manifests and layer blobs exactly as received
   layers/<short-id>/diff/     one unpacked layer, an overlayfs lowerdir
@@ -58,6 +59,10 @@ class Paths:
     @property
     def log(self) -> Path:
         return self.root / "engine.log"
+
+    @property
+    def collected(self) -> Path:
+        return self.root / "collected"
 
     @property
     def events(self) -> Path:

@@ -58,6 +58,9 @@ class ImageStore:
         self._keepers: list[Callable[[], set[ChainId]]] = []
         self._holds = 0
         self._collecting = asyncio.Lock()
+        self._owed = False
+        """A collection was asked for while something was held."""
+        self._late: asyncio.Task[object] | None = None
         self._after_collection: Callable[[], Awaitable[int]] | None = None
         self._blobs_without: BlobsWithout | None = None
         self._index = ImageIndex(db, self._chain_size)
@@ -95,6 +98,9 @@ class ImageStore:
             yield
         finally:
             self._holds -= 1
+            if self._owed and not self._holds:
+                self._owed = False
+                self._late = asyncio.ensure_future(self._collect())
 
     @property
     def held(self) -> bool:
@@ -320,11 +326,13 @@ class ImageStore:
         return {one for ask in self._keepers for one in ask()}
 
     async def _collect(self) -> tuple[list[Layer], int]:
-        """The decision and the rows go in one step of the event loop, the files afterwards.
+        """The decision and the rows go in one step of the event loop, the files afterwards. While
+        something is held it is put off to the end of that.
 
         Return the layers that went, and the bytes freed.
         """
         if self._holds:
+            self._owed = True
             return [], 0
         doomed = unneeded_layers(self._index, self._layers, self._kept_layers())
         if doomed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import itertools
 from collections.abc import Iterator, Sequence
@@ -422,6 +423,16 @@ async def test_nothing_is_collected_while_layers_are_held(here: Here) -> None:
         here.layers.commit_tar(a_tar([a_file("f", b"12345")]), parent=None)
         assert await here.images.collect_layers() == 0
     assert await here.images.collect_layers() == 5
+
+
+async def test_a_collection_that_was_put_off_follows_by_itself(here: Here) -> None:
+    async with here.images.hold():
+        here.layers.commit_tar(a_tar([a_file("f", b"12345")]), parent=None)
+        await here.images.collect_layers()
+        assert len(here.layers.all()) == 1
+    async with asyncio.timeout(5):
+        while here.layers.all():
+            await asyncio.sleep(0.001)
 
 
 async def test_removing_the_absent_is_refused(here: Here) -> None:
