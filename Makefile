@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help install demo test unit check bench clean
+.PHONY: help install demo test unit check bench soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 12
@@ -29,6 +29,10 @@ check: ## ruff (lint and format) and mypy --strict
 
 bench: install ## measure against docker and podman where they are installed; see bench/README.md
 	@$(SUDO) $(PYTHON) -m bench $(BENCH)
+
+soak: ## 1,000 short lives of containers: afterwards the host has what it had before
+	@scripts/install --dev
+	@$(SUDO) $(PYTHON) -m tests.soak $(SOAK)
 
 clean: ## remove .venv and caches; images and containers stay
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

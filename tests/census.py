@@ -75,10 +75,10 @@ def _mounts(engine: EngineProcess) -> Iterator[str]:
 
 
 def _links(bridge: str) -> list[str]:
-    try:
-        return os.listdir(f"/sys/class/net/{bridge}/brif")
-    except FileNotFoundError:
-        return []
+    """Asked of the kernel, since /sys may show another network namespace."""
+    words = ["ip", "-j", "link", "show", "master", bridge]
+    done = subprocess.run(words, capture_output=True, check=False)
+    return [link["ifname"] for link in json.loads(done.stdout or b"[]") if link]
 
 
 def _rules(table: str) -> Iterator[str]:
