@@ -71,6 +71,7 @@ def _count(engine: EngineProcess) -> dict[str, int]:
     eventually(lambda: not census(engine)["unfinished"], what="tmp/ is empty")
     eventually(lambda: len(census(engine)["links"]) == 1, what="old links are gone")
     pid = engine.pid
+    eventually(lambda: len(_children(pid)) == 1, what="only the resident's monitor is left")
     counts = {noun: len(names) for noun, names in census(engine).items()}
     eventually(lambda: not _sockets_of_clients(pid), within_s=5, what="clients are gone")
     return counts | {
