@@ -35,11 +35,13 @@ from pogu.api import (
     transfer,
     usage,
     volumes,
+    why,
 )
 from pogu.api.call import Call, Version
 from pogu.api.http_server import BaseRequest, Connection, Response, StreamResponse
 from pogu.api.reply import API_VERSION, MIN_API_VERSION, error_reply, unexpected
 from pogu.api.route import Handler, Route
+from pogu.containers.caller import PEER
 from pogu.errors import EngineError, InvalidParameter, NotFound
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ _MODULES = (
     build,
     networks,
     volumes,
+    why,
     absent,
 )
 _PREFIX = re.compile(r"/v(\d+)\.(\d+)(?=/)")
@@ -102,7 +105,9 @@ class Api:
         log.debug("request method=%s path=%s", request.method, path)
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return await handler(Call(engine, request, parameters, version, self._shutdown))
+        call = Call(engine, request, parameters, version, self._shutdown)
+        PEER.set(call.peer())
+        return await handler(call)
 
     def _find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
         for route in self._routes.get(path.split("/", 2)[1], ()):

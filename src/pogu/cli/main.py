@@ -63,6 +63,7 @@ CONTAINER = {
     "port": "containers",
     "top": "containers",
     "stats": "stats",
+    "why": "why",
     "inspect": "inspect",
     "events": "events",
     "commit": "container_files",

@@ -105,7 +105,8 @@ def start_exit_code(message: str) -> int:
     lowered = message.lower()
     if "executable file not found" in lowered or "no such file or directory" in lowered:
         return 127
-    if "permission denied" in lowered or "is a directory" in lowered:
+    refusals = ("permission denied", "is a directory", "exec format error")
+    if any(words in lowered for words in refusals):
         return 126
     return 125
 

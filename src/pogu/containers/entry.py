@@ -44,6 +44,7 @@ class Entry:
         self.kill_signal = 0
         self.user_restarts = 0
         """How many `restart`s are under way: whose stop is no end."""
+        self.restarts_at_ns = 0
         self.removed = False
         """Its row is gone; only those who still hold it see it."""
         self._pidfd = -1

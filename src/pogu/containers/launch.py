@@ -25,6 +25,7 @@ from pogu.containers.validate import network_mode
 from pogu.containers.workload import container_workload
 from pogu.crash_point import crash_point
 from pogu.errors import Conflict, EngineError, InvalidParameter
+from pogu.images.image import host_architecture
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup import CgroupSetup
 from pogu.linux.openat2 import openat2_in_root
@@ -32,9 +33,11 @@ from pogu.network.files import hosts_text, resolv_conf_text
 from pogu.network.service import Endpoint, Networks
 from pogu.runtime.cdi import edited, read_devices
 from pogu.runtime.conmon import Conmon, Monitored
+from pogu.runtime.failure import exec_refusal
 from pogu.runtime.logrotation import last_resort_bytes
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
-from pogu.runtime.workload import Workload
+from pogu.runtime.program import find_problem
+from pogu.runtime.workload import UserIds, Workload
 from pogu.storage.layers import LayerStore
 from pogu.storage.overlay import OverlayMount, mount_overlay, unmount
 from pogu.volumes.content import copy_up
@@ -116,12 +119,7 @@ class Launcher:
         try:
             rootfs = await in_thread(self.mount, record)
             await self._use_volumes(record, rootfs)
-            user = await in_thread(
-                resolve_user,
-                rootfs,
-                record.config.user,
-                group_add=record.host_config.group_add or (),
-            )
+            user = await in_thread(self._checked_user, record, rootfs)
             endpoint = await connecting
             hostname = self._write_files(entry, endpoint)
             mounts = [pinned(mount, self._config.paths, held) for mount in record.mounts]
@@ -157,6 +155,24 @@ class Launcher:
     def _with_cdi(self, record: ContainerRecord, workload: Workload) -> Workload:
         devices = read_devices(self._config.cdi_spec_dirs)
         return edited(workload, cdi_names(record.host_config, devices), devices)
+
+    def _checked_user(self, record: ContainerRecord, rootfs: Path) -> UserIds:
+        """Return the user; refuse a program that the kernel would not execute, saying why."""
+        host = record.host_config
+        user = resolve_user(rootfs, record.config.user, group_add=host.group_add or ())
+        mounted = [*(mount.destination for mount in record.mounts), *(host.tmpfs or ())]
+        if host.devices or host.device_requests:
+            mounted.append("/usr")  # CDI may mount what it likes
+        problem = find_problem(
+            rootfs,
+            record.args,
+            environ=record.config.env or (),
+            mounted=mounted,
+            machine=host_architecture(),
+        )
+        if problem is not None:
+            raise exec_refusal(self._runtime.name, problem.program, problem.reason, problem.hint)
+        return user
 
     async def _abandon(
         self, container_id: str, connecting: asyncio.Future[Endpoint | None]

@@ -20,12 +20,14 @@ from pathlib import Path
 
 import msgspec
 
+from pogu.containers.caller import current_caller
+from pogu.containers.ends import End, StopRequest, with_end
 from pogu.containers.entry import Entry
 from pogu.containers.health import Health, at_end, at_start, check_of
 from pogu.containers.launch import Launcher
 from pogu.containers.model import LEGAL, Status, parse_time_ns
 from pogu.containers.restart import Backoff, wants_restart
-from pogu.containers.rows import Rows
+from pogu.containers.rows import RemovedContainer, Rows
 from pogu.containers.signals import parse_signal
 from pogu.containers.workload import cgroup_path
 from pogu.crash_point import crash_point
@@ -33,7 +35,7 @@ from pogu.errors import Conflict, EngineError, NotModified, SystemFailure
 from pogu.events import EventBus
 from pogu.images.image import rfc3339
 from pogu.linux.blocking import in_thread
-from pogu.linux.cgroup_usage import oom_kills
+from pogu.linux.cgroup_usage import oom_kills, peak_and_limit
 from pogu.model.container import HostConfig
 from pogu.runtime.conmon import Conmon
 from pogu.runtime.failure import start_exit_code
@@ -163,6 +165,8 @@ class Lifecycle:
                 error="",
                 oom_killed=False,
                 stopped_by_user=False,
+                hint="",
+                stop_request=None,
                 started_at=rfc3339(self._clock_ns()),
                 health=at_start(check_of(entry.record.config.healthcheck), entry.state.health),
             )
@@ -187,7 +191,16 @@ class Lifecycle:
     def _failed(self, entry: Entry, err: EngineError) -> None:
         """Record why, with Docker's exit codes; `--rm` holds for a failed start too."""
         entry.refuse_attachers(err)
-        self.change(entry, exit_code=start_exit_code(err.message), error=err.message)
+        code, now = start_exit_code(err.message), rfc3339(self._clock_ns())
+        end = End(exit_code=code, finished_at=now, error=err.message)
+        self.change(
+            entry,
+            exit_code=code,
+            error=err.message,
+            hint=err.hint or "",
+            stop_request=None,
+            ends=with_end(entry.state.ends, end),
+        )
         entry.tell_exit()
         if entry.auto_remove:
             self.in_background(self._remove_after_failure(entry))
@@ -218,6 +231,8 @@ class Lifecycle:
     async def _end(self, entry: Entry, code: int | None) -> None:
         """Record the end, release what it held, tell those who wait; then restart or --rm."""
         knew, oom = entry.state.oom_killed, self.saw_oom(entry)
+        lost = "" if code is not None else "monitor"
+        ends = self.ends_now(entry, 137 if code is None else code, oom=oom, lost=lost)
         if code is None:
             await self._runtime.delete(entry.id, force=True)
             log.warning("container=%s: its monitor died; the container was ended", entry.id[:12])
@@ -230,6 +245,7 @@ class Lifecycle:
                 error="" if code is not None else "the container's monitor (conmon) died",
                 oom_killed=oom,
                 finished_at=rfc3339(self._clock_ns()),
+                ends=ends,
             )
             entry.drop_process()
             await self._launcher.release(entry.id)
@@ -266,6 +282,25 @@ class Lifecycle:
         )
         return goes_on
 
+    def ends_now(
+        self, entry: Entry, code: int, *, oom: bool, lost: str = "", at_ns: int = 0
+    ) -> tuple[End, ...]:
+        """Its ends with the present one; before its control group is taken away."""
+        at_ns = at_ns or self._clock_ns()
+        peak, limit = peak_and_limit(cgroup_path(entry.record))
+        ran_ns = at_ns - parse_time_ns(entry.state.started_at)
+        end = End(
+            exit_code=code,
+            finished_at=rfc3339(at_ns),
+            ran_s=round(max(0, ran_ns) / 1e9, 2),
+            oom_killed=oom,
+            peak_bytes=peak,
+            limit_bytes=limit,
+            lost=lost,
+            request=entry.state.stop_request,
+        )
+        return with_end(entry.state.ends, end)
+
     def saw_oom(self, entry: Entry) -> bool:
         """True when a process of it was killed for want of memory since it was started."""
         return (
@@ -299,6 +334,7 @@ class Lifecycle:
 
     def _restart_soon(self, entry: Entry, ran_s: float) -> None:
         pause_s = self._backoff.next_pause_s(entry.id, ran_s=ran_s)
+        entry.restarts_at_ns = self._clock_ns() + int(pause_s * 1e9)
         entry.restarter = asyncio.create_task(self._restart_after(entry, pause_s))
 
     async def _restart_after(self, entry: Entry, pause_s: float) -> None:
@@ -334,6 +370,16 @@ class Lifecycle:
 
     # ---- stop and kill -------------------------------------------------------------------
 
+    def _requested(self, action: str, number: int) -> StopRequest:
+        return StopRequest(
+            action=action, signal=number, at=rfc3339(self._clock_ns()), by=current_caller()
+        )
+
+    def note_forced_removal(self, entry: Entry) -> None:
+        """Before it is killed to be removed."""
+        request = self._requested("rm -f", signal.SIGKILL)
+        self.change(entry, stopped_by_user=True, stop_request=request)
+
     async def restart(
         self, entry: Entry, *, timeout_s: int | None, signal_name: str | None
     ) -> None:
@@ -367,13 +413,17 @@ class Lifecycle:
                 return
             if not entry.active:
                 raise NotModified(f"container {entry.name} is already stopped")
-            self.change(entry, stopped_by_user=for_good)
+            action = "stop" if for_good else "restart"
+            request = self._requested(action, number)
+            self.change(entry, stopped_by_user=for_good, stop_request=request)
         patience = entry.record.config.stop_timeout if timeout_s is None else timeout_s
         patience = _DEFAULT_STOP_S if patience is None else patience
         await self._signal(entry, number)
         try:
             await asyncio.wait_for(entry.ended.wait(), None if patience < 0 else patience)
         except TimeoutError:
+            request = msgspec.structs.replace(request, killed_after_s=patience)
+            self.change(entry, stop_request=request)
             await self.kill_whole(entry)
         self.publish(entry, "stop")
 
@@ -417,6 +467,7 @@ class Lifecycle:
             )
         if number in _ENDING or number == parse_signal(entry.record.config.stop_signal or "TERM"):
             self.change(entry, stopped_by_user=True)
+        self.change(entry, stop_request=self._requested("kill", number))
         await self._signal(entry, number)
         if number == signal.SIGKILL:
             await self.kill_whole(entry)
@@ -507,7 +558,7 @@ class Lifecycle:
             self.change(entry, status=Status.REMOVING)
         await self._launcher.release(entry.id)
         trash = self._set_aside(self._launcher.directory(entry.id))
-        self._rows.delete(entry.id)
+        self._rows.delete(entry.id, self._remembered(entry))
         entry.removed = True
         self._forget(entry)
         self._backoff.forget(entry.id)
@@ -520,6 +571,17 @@ class Lifecycle:
         entry.refuse_attachers(Conflict(f"container {entry.id} was removed"))
         entry.tell_removal()
         self.in_background(in_thread(remove_tree, trash))
+
+    def _remembered(self, entry: Entry) -> RemovedContainer:
+        return RemovedContainer(
+            id=entry.id,
+            name=entry.name,
+            image_name=entry.record.image_name,
+            program=entry.record.args[0] if entry.record.args else "",
+            removed_at=rfc3339(self._clock_ns()),
+            memory_bytes=entry.record.host_config.memory,
+            state=entry.state,
+        )
 
     def _set_aside(self, directory: Path) -> Path:
         """Rename into tmp/: gone at once, deleted in the background, swept after a kill."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
+from pogu.containers.ends import End, StopRequest
 from pogu.containers.health import Health
 from pogu.model.container import ContainerConfig, HostConfig, NetworkingConfig
 from pogu.network.service import Endpoint
@@ -96,6 +97,12 @@ class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
     stopped_by_user: bool = False
     health: Health | None = None
     """None when it has no health check."""
+    hint: str = ""
+    """What to do about `error`."""
+    stop_request: StopRequest | None = None
+    """Of this run; it is committed before the signal is sent."""
+    ends: tuple[End, ...] = ()
+    """The last ones, newest last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from pogu.config import Paths
+from pogu.containers.ends import End
 from pogu.containers.entry import Entry
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
@@ -164,6 +165,7 @@ class Recovery:
         code = self._conmon.exit_code(entry.id)
         finished = self._exit_time_ns(entry.id)
         knew, oom = entry.state.oom_killed, self._lifecycle.saw_oom(entry)
+        ends = self._ends(entry, code, oom=oom, finished_ns=finished) if ran else ()
         await self._launcher.release(entry.id)
         if conmon_pid:
             await _end_process(conmon_pid)
@@ -178,12 +180,21 @@ class Recovery:
                 exit_code=_LOST_EXIT_CODE if code is None else code,
                 oom_killed=oom,
                 finished_at=rfc3339(max(ended, parse_time_ns(entry.state.started_at))),
+                ends=ends,
             )
             if oom and not knew:
                 self._lifecycle.publish(entry, "oom")
             self._lifecycle.publish(entry, "die", exitCode=str(entry.state.exit_code))
         entry.ended.set()
         await self._go_on(entry)
+
+    def _ends(
+        self, entry: Entry, code: int | None, *, oom: bool, finished_ns: int
+    ) -> tuple[End, ...]:
+        """With this one; an end without a code was seen by nobody."""
+        lost = "" if code is not None else "host" if self._is_first_since_boot else "monitor"
+        code = _LOST_EXIT_CODE if code is None else code
+        return self._lifecycle.ends_now(entry, code, oom=oom, lost=lost, at_ns=finished_ns)
 
     async def _go_on(self, entry: Entry) -> None:
         """What the engine would have done next."""

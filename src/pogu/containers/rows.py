@@ -1,4 +1,6 @@
-"""Service: the tables `containers` (fixed at creation but for `update`) and `container_states`."""
+"""Service: the tables `containers` (fixed at creation but for `update`), `container_states` and
+`removed_containers` (the last that are gone, and how they ended).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from pogu.containers.model import ContainerRecord, ContainerState
 from pogu.db import Database
 from pogu.linux.blocking import in_thread
 
-__all__ = ["Rows"]
+__all__ = ["RemovedContainer", "Rows"]
 
 _MIGRATIONS = [
     """
@@ -24,8 +26,29 @@ _MIGRATIONS = [
         id TEXT PRIMARY KEY REFERENCES containers (id) ON DELETE CASCADE,
         body BLOB NOT NULL
     )
+    """,
     """
+    CREATE TABLE removed_containers (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        body BLOB NOT NULL
+    )
+    """,
 ]
+_REMOVED_KEPT = 64
+
+
+class RemovedContainer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered of a container that is gone: no arguments, no environment."""
+
+    id: str
+    name: str
+    image_name: str
+    program: str
+    removed_at: str
+    memory_bytes: int = 0
+    state: ContainerState
 
 
 class Rows:
@@ -84,6 +107,26 @@ class Rows:
         with self._db.transaction() as tx:
             tx.execute("UPDATE containers SET name = ? WHERE id = ?", (name, container_id))
 
-    def delete(self, container_id: str) -> None:
+    def delete(self, container_id: str, remembered: RemovedContainer) -> None:
+        """Forget it but for how it ended; only the latest are remembered."""
         with self._db.transaction() as tx:
             tx.execute("DELETE FROM containers WHERE id = ?", (container_id,))
+            tx.execute(
+                "INSERT INTO removed_containers (id, name, body) VALUES (?, ?, ?)",
+                (container_id, remembered.name, msgspec.json.encode(remembered)),
+            )
+            tx.execute(
+                "DELETE FROM removed_containers WHERE number <="
+                " (SELECT max(number) FROM removed_containers) - ?",
+                (_REMOVED_KEPT,),
+            )
+
+    def removed(self, name: str) -> RemovedContainer | None:
+        """The latest one of that name, ID or beginning of an ID."""
+        rows = self._db.query(
+            "SELECT body FROM removed_containers WHERE name = ? OR substr(id, 1, ?) = ?"
+            " ORDER BY number DESC LIMIT 1",
+            (name, len(name), name),
+        )
+        found = [msgspec.json.decode(row["body"], type=RemovedContainer) for row in rows]
+        return found[0] if found else None

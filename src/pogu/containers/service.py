@@ -38,6 +38,7 @@ from pogu.containers.rows import Rows
 from pogu.containers.stats import Sample, StatsSampler
 from pogu.containers.update import changes_limits, updated
 from pogu.containers.validate import check_changeable, check_name
+from pogu.containers.why import Explainer, Explanation
 from pogu.db import Database
 from pogu.errors import Conflict, InvalidParameter, NotFound
 from pogu.events import EventBus
@@ -159,6 +160,12 @@ class Containers:
             log_path=lambda entry: self._launcher.log_path(entry.record),
         )
         self._watches: list[asyncio.Task[None]] = []
+        self._explainer = Explainer(
+            paths=config.paths,
+            registry=self._registry,
+            rows=self._rows,
+            launcher=self._launcher,
+        )
         self._kept: set[asyncio.Task[None]] = set()
         for name, record, state in self._rows.load():
             self._registry.add(Entry(name, record, state))
@@ -229,6 +236,10 @@ class Containers:
     def kept_layers(self) -> set[ChainId]:
         """Layers that a container stands on, though its image may be gone."""
         return {entry.record.top_layer for entry in self._registry if entry.record.top_layer}
+
+    async def explain(self, name: str) -> Explanation:
+        """Why it ended, or is as it is; also of one that was removed lately. Raises: NotFound."""
+        return await self._explainer.explain(name)
 
     # ---- life ----------------------------------------------------------------------------
 
@@ -384,7 +395,7 @@ class Containers:
                 " before removing or force remove",
                 hint=f"pogu rm -f {entry.name}",
             )
-        self._lifecycle.change(entry, stopped_by_user=True)
+        self._lifecycle.note_forced_removal(entry)
         await self._lifecycle.kill_whole(entry)
 
     def prunable(self, matches: Callable[[Container], bool] | None = None) -> list[Container]:

@@ -19,6 +19,7 @@ __all__ = [
     "MemoryUsage",
     "group_places",
     "oom_kills",
+    "peak_and_limit",
     "read_usage",
 ]
 
@@ -115,6 +116,15 @@ def oom_kills(path: str, root: Path = CGROUP_ROOT) -> int:
     group = path.lstrip("/")
     files = (root / "memory" / group / "memory.oom_control", root / group / "memory.events")
     return max(_pairs(file).get("oom_kill", 0) for file in files)
+
+
+def peak_and_limit(path: str, root: Path = CGROUP_ROOT) -> tuple[int, int]:
+    """Most memory that the group at `path` had, and its limit, in bytes; 0 = not known, none."""
+    group = path.lstrip("/")
+    v1, v2 = root / "memory" / group, root / group
+    limit = _number(v1 / "memory.limit_in_bytes") or _number(v2 / "memory.max")
+    peak = _number(v1 / "memory.max_usage_in_bytes") or _number(v2 / "memory.peak")
+    return peak, 0 if limit >= UNLIMITED else limit
 
 
 # ---- v2 --------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import re
 
 from pogu.errors import EngineError, InvalidParameter, SystemFailure
 
-__all__ = ["exec_failure", "runtime_failure", "start_exit_code"]
+__all__ = ["exec_failure", "exec_refusal", "runtime_failure", "start_exit_code"]
 
 _PREFIX = "failed to create task for container: OCI runtime create failed: "
 _EXEC_PREFIX = "OCI runtime exec failed: exec failed: "
@@ -26,6 +26,12 @@ def runtime_failure(runtime: str, said: str) -> SystemFailure:
     return SystemFailure(f"{_PREFIX}{runtime}: {message}: unknown", hint=hint)
 
 
+def exec_refusal(runtime: str, program: str, reason: str, hint: str) -> SystemFailure:
+    """The error for a program that the kernel would not execute, in the same words."""
+    words = f'unable to start container process: exec: "{program}": {reason}'
+    return SystemFailure(f"{_PREFIX}{runtime}: {words}: unknown", hint=hint)
+
+
 def exec_failure(said: str) -> EngineError:
     """As `runtime_failure`, for an exec; what the caller asked wrongly is InvalidParameter."""
     message, hint = _in_words(said)
@@ -42,7 +48,7 @@ def start_exit_code(message: str) -> int:
     lowered = message.lower()
     if "executable file not found" in lowered or "no such file or directory" in lowered:
         return 127
-    refusals = ("permission denied", "is a directory", "not a directory")
+    refusals = ("permission denied", "is a directory", "not a directory", "exec format error")
     if any(words in lowered for words in refusals):
         return 126
     return 128
@@ -68,6 +74,9 @@ def _in_words(said: str) -> tuple[str, str]:
             reason = f"stat {program}: no such file or directory"
             hint = f"the image has no {program}"
         message = f'unable to start container process: exec: "{program}": {reason}'
+    elif "error stat'ing file" in lowered or "error mounting" in lowered:
+        hint = "what it mounts of the host is not there any more: make it again, or remove the"
+        hint += " container and name another with -v"
     elif "no such file or directory" in lowered and program:
         hint = "the program, its interpreter (#! line) or its loader is not in the image"
     elif "chdir to cwd" in lowered:

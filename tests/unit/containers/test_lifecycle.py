@@ -85,7 +85,7 @@ async def test_an_attacher_is_connected_before_the_process_starts(host: FakeHost
         ("open executable: Permission denied", 126),
         ('exec: "/etc": is a directory', 126),
         ("mount `/a` to `/b`: Not a directory", 126),
-        ("exec container process `/x`: Exec format error", 128),
+        ("exec container process `/x`: Exec format error", 126),
         ("anything else", 128),
     ],
 )
