@@ -118,9 +118,11 @@ _START_KINDS = (
     ("unable to find group", "user"),
     ("no space left", "disk-full"),
     ("chdir to cwd", "working-directory"),
+    ("container init: mkdir", "working-directory"),
     ("not found in $PATH", "not-found"),
     ("bind source path", "mount"),
     ("error stat'ing file", "mount"),
+    ("error mounting", "mount"),
     ("permission denied", "permission"),
     ("is a directory", "permission"),
 )

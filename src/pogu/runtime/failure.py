@@ -79,12 +79,13 @@ def _in_words(said: str) -> tuple[str, str]:
         hint += " container and name another with -v"
     elif "no such file or directory" in lowered and program:
         hint = "the program, its interpreter (#! line) or its loader is not in the image"
-    elif "chdir to cwd" in lowered:
+    elif "chdir to cwd" in lowered or re.search(r"init: mkdir \S+: not a directory", lowered):
         hint = "the working directory is not in the container: make it, or name another with -w"
     elif "is a directory" in lowered:
         hint = "name a program in it"
     elif "permission denied" in lowered:
-        hint = "the file is not executable: chmod +x, or name its interpreter"
+        hint = "the file is not executable: chmod +x, or name its interpreter; if it is a"
+        hint += " directory, name a program in it"
     elif "exec format error" in lowered:
         hint = "built for another architecture, or a script without a #! line"
     elif "no space left" in lowered:
