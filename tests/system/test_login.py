@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -281,10 +282,17 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.fd, text.encode())
 
-    def end(self) -> int:
-        _, status = os.waitpid(self.pid, 0)
+    def end(self, *, pressing: str = "", within_s: float = 20) -> int:
+        """Wait for its end; a key that comes just before it reads is pressed again."""
+        deadline = time.monotonic() + within_s
+        while not (ended := os.waitpid(self.pid, os.WNOHANG))[0]:
+            assert time.monotonic() < deadline, f"it has not ended: {self.seen!r}"
+            if pressing:
+                with contextlib.suppress(OSError):  # it has just gone
+                    self.type(pressing)
+            select.select([], [], [], 0.05)
         os.close(self.fd)
-        return os.waitstatus_to_exitcode(status)
+        return os.waitstatus_to_exitcode(ended[1])
 
 
 def test_a_terminal_is_asked_and_the_password_is_not_shown(
@@ -324,5 +332,4 @@ def test_ctrl_c_at_the_password_leaves_the_terminal_as_it_was(
 ) -> None:
     terminal = Terminal(engine, "login", "-u", "ann", registry.address)
     terminal.wait_for("Password: ")
-    terminal.type("\x03")
-    assert terminal.end() == 130
+    assert terminal.end(pressing="\x03") == 130
