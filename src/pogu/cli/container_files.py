@@ -7,7 +7,7 @@ import os
 from pogu.cli.context import Context
 from pogu.cli.failure import CliError
 from pogu.cli.flags import Command, Flag, Values
-from pogu.cli.host_file import written_whole
+from pogu.cli.host_file import write_archive
 from pogu.cli.http import quote
 from pogu.cli.images import split_tag
 from pogu.cli.listing import print_lines
@@ -55,16 +55,7 @@ def _export(context: Context, values: Values) -> int:
     name, target = _container(values), values.text("output")
     if target not in ("", "-"):
         context.get(f"/containers/{quote(name)}/json")  # no file for a container that is not there
-        with written_whole(target) as fd:
-            _write(context, name, fd)
-        return 0
-    if os.isatty(1):
-        raise CliError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-    try:
-        _write(context, name, 1)
-    except BrokenPipeError:
-        return 141
-    return 0
+    return write_archive(target, lambda fd: _write(context, name, fd))
 
 
 def _write(context: Context, name: str, fd: int) -> None:

@@ -11,12 +11,12 @@ from pogu.cli.failure import ApiError, CliError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pogu.cli.context import Context
     from pogu.cli.http import Reply
 
-__all__ = ["FORBIDDEN", "open_file", "send_file", "written_whole"]
+__all__ = ["FORBIDDEN", "open_file", "send_file", "write_archive", "written_whole"]
 
 FORBIDDEN = 403
 """The engine's answer when it cannot or may not open a file itself."""
@@ -89,3 +89,21 @@ def written_whole(path: str) -> Iterator[int]:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def write_archive(target: str, write: Callable[[int], None]) -> int:
+    """Let `write` fill the file `target`, which appears whole, or standard output (empty or `-`).
+
+    Return the exit code. Raises: CliError for a terminal.
+    """
+    if target not in ("", "-"):
+        with written_whole(target) as fd:
+            write(fd)
+        return 0
+    if os.isatty(1):
+        raise CliError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+    try:
+        write(1)
+    except BrokenPipeError:
+        return 141
+    return 0

@@ -13,7 +13,7 @@ import stat
 from pogu.cli.context import Context
 from pogu.cli.failure import ApiError, CliError
 from pogu.cli.flags import Command, Flag, Values
-from pogu.cli.host_file import FORBIDDEN, open_file, written_whole
+from pogu.cli.host_file import FORBIDDEN, open_file, write_archive
 
 __all__ = ["COMMANDS"]
 
@@ -27,18 +27,7 @@ def _save(context: Context, values: Values) -> int:
         "inventory": _inventory_of(values.text("inventory")),
         "compression": values.text("compress"),
     }
-    target = values.text("output")
-    if target not in ("", "-"):
-        with written_whole(target) as fd:
-            _write(context, request, fd)
-        return 0
-    if os.isatty(1):
-        raise CliError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-    try:
-        _write(context, request, 1)
-    except BrokenPipeError:
-        return 141
-    return 0
+    return write_archive(values.text("output"), lambda fd: _write(context, request, fd))
 
 
 def _inventory_of(path: str) -> list[str]:

@@ -41,7 +41,6 @@ class Entry:
         self.exit_waiters: list[asyncio.Future[ExitStatus]] = []
         self.removal_waiters: list[asyncio.Future[ExitStatus]] = []
         self.execs: dict[str, Exec] = {}
-        self.kill_signal = 0
         self.user_restarts = 0
         """How many `restart`s are under way: whose stop is no end."""
         self.restarts_at_ns = 0

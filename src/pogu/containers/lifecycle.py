@@ -155,7 +155,6 @@ class Lifecycle:
                 log.warning("container=%s %s", entry.id[:12], warning)
             await self._let_attach(entry)
             entry.ended.clear()
-            entry.kill_signal = 0
             self.change(
                 entry,
                 status=Status.RUNNING,
