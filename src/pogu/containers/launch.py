@@ -34,7 +34,7 @@ from pogu.network.service import Endpoint, Networks
 from pogu.runtime.cdi import edited, read_devices
 from pogu.runtime.conmon import Conmon, Monitored
 from pogu.runtime.failure import exec_refusal
-from pogu.runtime.logrotation import last_resort_bytes
+from pogu.runtime.logrotation import last_resort_bytes, prepare_log
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
 from pogu.runtime.program import find_problem
 from pogu.runtime.workload import UserIds, Workload
@@ -136,6 +136,9 @@ class Launcher:
             if record.host_config.device_requests:
                 workload = await in_thread(self._with_cdi, record, workload)
             prepared = self._runtime.prepared(workload)
+            log_path = self.log_path(record)
+            if log_path is not None:
+                prepare_log(log_path)
             warnings = write_bundle(self.directory(record.id), prepared)
             monitored = await self._conmon.create(
                 record.id,
@@ -143,7 +146,7 @@ class Launcher:
                 terminal=record.config.tty,
                 stdin=record.config.open_stdin,
                 stdin_once=record.config.stdin_once and not record.config.tty,
-                log_path=self.log_path(record),
+                log_path=log_path,
                 log_max_bytes=last_resort_bytes(log_bounds(record.host_config, self._config)),
             )
             self._runtime.learn(workload)

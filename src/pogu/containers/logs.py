@@ -19,7 +19,7 @@ from pogu.errors import InvalidParameter
 from pogu.runtime.conmon import Conmon
 from pogu.runtime.logfile import read_log
 from pogu.runtime.logformat import LogView
-from pogu.runtime.logrotation import LogBounds, expire_log, hold_newest, rotate_log
+from pogu.runtime.logrotation import LogBounds, expire_log, rotate_log
 
 __all__ = ["ContainerLogs"]
 
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.25
 _QUIET_S = 1.0
 _EXPIRY_S = 60.0
-_PATIENCE_S = 0.5
-"""So long conmon may take to begin a new file; else it is looked for at the next tick."""
+_PATIENCE_S = 5.0
+"""So long conmon may take to begin a new file; then it is asked again."""
 
 
 class ContainerLogs:
@@ -49,7 +49,7 @@ class ContainerLogs:
         self._log_path = log_path
         self._due: dict[str, float] = {}
         self._sizes: dict[str, int] = {}
-        self._asked: dict[str, int] = {}
+        self._asked: dict[str, tuple[int, float]] = {}
 
     def read(
         self, entry: Entry, view: LogView, *, follow: bool, with_details: bool
@@ -96,10 +96,8 @@ class ContainerLogs:
         bounds = self._bounds(entry)
         try:
             inode = rotate_log(path, bounds)
-            if inode is not None and inode != self._asked.get(entry.id):
-                self._asked[entry.id] = inode
-                await self._conmon.reopen_log(entry.id)
-                await self._hold(path)
+            if inode is not None:
+                await self._end_file(entry.id, inode)
             size = path.stat().st_size if path.exists() else 0
         except OSError as err:  # the other logs must stay within theirs
             log.warning("cannot rotate log=%s error=%s", path, err)
@@ -108,10 +106,13 @@ class ContainerLogs:
         quick = inode is not None or grown > bounds.max_bytes // 16
         return 0.0 if quick else _QUIET_S
 
-    async def _hold(self, path: Path) -> None:
-        deadline = time.monotonic() + _PATIENCE_S
-        while not hold_newest(path) and time.monotonic() < deadline:
-            await asyncio.sleep(0.002)
+    async def _end_file(self, container_id: str, inode: int) -> None:
+        """Ask for a new file once: a second one would replace the first."""
+        now = time.monotonic()
+        asked, at = self._asked.get(container_id, (0, 0.0))
+        if asked != inode or now > at + _PATIENCE_S:
+            self._asked[container_id] = inode, now
+            await self._conmon.reopen_log(container_id)
 
     def _expire(self) -> None:
         """Forget who has ended, and what is too old of anybody's."""

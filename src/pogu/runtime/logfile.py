@@ -1,8 +1,8 @@
 """Service: reads container logs in conmon's k8s-file format: whole, from a tail, followed.
 
-    ctr.log                         being written by conmon
-    ctr.log.0                       the same file: keeps it when conmon begins a new one
-    ctr.log.1 … ctr.log.<n-1>       earlier ones, newest first
+    ctr.log         being written by conmon
+    ctr.log.<n>     a second name of each file; n rises in the order in which they were begun
+    ctr.log.tmp     the file that conmon takes next; it has its number already
 
 No line is lost at rotation (`logrotation.py`) while it is followed; bytes are kept as they were
 written.
@@ -16,97 +16,118 @@ import os
 import threading
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pogu.linux.blocking import in_thread
 from pogu.runtime.logformat import LogView, Rendering, ends_line, is_line
 
-__all__ = ["LogChain", "generations", "read_log", "remove_log", "renaming"]
+__all__ = ["LogChain", "LogFile", "generations", "inode_of", "next_path", "numbered", "read_log"]
+__all__ += ["renaming"]
 
 _BLOCK = 1 << 20
 _POLL_S = 0.05
 
 renaming = threading.Lock()
-"""Held while numbers change, so that a reader never sees half a rotation."""
+"""Held while the engine numbers files, so that a reader never sees half of that."""
 
 
-def generations(log_path: Path) -> list[tuple[int, Path]]:
-    """(inode, path) of each file of the log, oldest first, each once."""
-    numbered = []
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """One file of a log; `number` 0 = it has none yet."""
+
+    number: int
+    inode: int
+    path: Path
+
+
+def next_path(log_path: Path) -> Path:
+    """Where conmon makes a new file, and takes one that is there, before it renames that."""
+    return log_path.with_name(log_path.name + ".tmp")
+
+
+def inode_of(path: Path) -> int:
+    """0 when there is no such file."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def numbered(log_path: Path) -> list[LogFile]:
+    """All that have a number, lowest first: those that were written and one that waits."""
+    found = []
     for path in log_path.parent.glob(log_path.name + ".*"):
         with contextlib.suppress(ValueError):
-            numbered.append((int(path.suffix[1:]), path))
-    found: dict[int, Path] = {}
-    for path in [path for _, path in sorted(numbered, reverse=True)] + [log_path]:
-        with contextlib.suppress(FileNotFoundError):
-            inode = path.stat().st_ino
-            found.pop(inode, None)
-            found[inode] = path
-    return list(found.items())
+            found.append(LogFile(int(path.suffix[1:]), inode_of(path), path))
+    return sorted((file for file in found if file.inode), key=lambda file: file.number)
+
+
+def generations(log_path: Path) -> list[LogFile]:
+    """The files that were written to, oldest first, each once; the last is being written."""
+    waiting = -1
+    while waiting != (waiting := inode_of(next_path(log_path))):
+        files = {file.inode: file for file in numbered(log_path)}
+        current = inode_of(log_path)  # in between conmon may have taken what waited
+    files.pop(waiting, None)
+    if not current:
+        return list(files.values())
+    last = files.pop(current, LogFile(0, current, log_path))
+    return [file for file in files.values() if not 0 < last.number < file.number] + [last]
 
 
 class LogChain:
-    """The log as one byte stream over its files; goes on where rotation has moved a file."""
+    """The log as one byte stream over its files; goes on where rotation has begun a new one."""
 
     def __init__(self, log_path: Path) -> None:
         self._log_path = log_path
         self._fd = -1
-        self._inode = 0
+        self._file = LogFile(0, 0, log_path)
 
     def start_at_tail(self, lines: int) -> int:
         """Begin near the end; return how many lines are to be skipped from there. Slow."""
-        path, offset, skip = _start_of_tail(self._log_path, lines)
-        self._open(path, offset)
-        return skip
+        with renaming:
+            files = generations(self._log_path)
+            start = _start_of_tail([file.path for file in files], lines)
+            if start is None:
+                return 0
+            index, offset, skip = start
+            self._open(files[index], offset)
+            return skip
 
-    def _open(self, path: Path, offset: int = 0) -> bool:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        self.close()
-        self._fd = fd
-        self._inode = os.fstat(fd).st_ino
-        if offset:
+    def _open(self, file: LogFile, offset: int = 0) -> None:
+        """Stay where we are when it is gone, or no longer that file."""
+        with contextlib.suppress(FileNotFoundError):
+            fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
+            if os.fstat(fd).st_ino != file.inode:
+                os.close(fd)
+                return
             os.lseek(fd, offset, os.SEEK_SET)
-        return True
+            self.close()
+            self._fd, self._file = fd, file
 
     def read(self) -> bytes:
         """The next bytes; empty when there are none at present."""
-        if self._fd < 0:
-            with renaming:
-                files = generations(self._log_path)
-                if not files or not self._open(files[0][1]):
-                    return b""
         while True:
-            with renaming:
-                following = self._following()
-            data = os.read(self._fd, _BLOCK)
-            if data:
-                return data
+            following = self._following()
+            data = os.read(self._fd, _BLOCK) if self._fd >= 0 else b""
             # Looked for the next file *before* the read: nothing more can come into this one.
-            if following is None:
-                return b""
-            self._go_on(following)
+            if data or following is None:
+                return data
+            self._open(following)
 
-    def _go_on(self, inode: int) -> None:
-        """Open the next file, whatever its name is by now."""
+    def _following(self) -> LogFile | None:
+        """The file after ours, None when ours is the one being written."""
         with renaming:
-            files = dict(generations(self._log_path))
-            path = files.get(inode) or next(iter(files.values()), None)
-            if path is not None:
-                self._open(path)
-
-    def _following(self) -> int | None:
-        """The inode of the file after ours, None when ours is the one being written."""
-        files = generations(self._log_path)
-        inodes = [inode for inode, _ in files]
-        if self._inode in inodes:
-            return next(iter(inodes[inodes.index(self._inode) + 1 :]), None)
-        # Ours is gone: the oldest one that was written to after it, else the newest.
-        ours = os.fstat(self._fd).st_mtime_ns
-        later = [inode for inode, path in files if path.stat().st_mtime_ns >= ours]
-        return next(iter(later or inodes[-1:]), None)
+            files = generations(self._log_path)
+        inodes = [file.inode for file in files]
+        if self._file.inode in inodes:
+            at = inodes.index(self._file.inode)
+            self._file = files[at]  # it may have a number by now
+            return next(iter(files[at + 1 :]), None)
+        # Ours is gone, with those before it.
+        later = [file for file in files if not 0 < file.number <= self._file.number]
+        return next(iter(later), None)
 
     def close(self) -> None:
         """Idempotent."""
@@ -115,18 +136,19 @@ class LogChain:
             self._fd = -1
 
 
-def _start_of_tail(log_path: Path, lines: int) -> tuple[Path, int, int]:
-    """Find where the last `lines` lines begin: (file, offset, lines to skip from there)."""
-    with renaming:
-        files = [path for _, path in generations(log_path)]
-        # One more: a partial may stand before the first.
-        wanted = max(0, lines - _unfinished(files)) + 1
-        for path in reversed(files):
-            offset, found = _back_to(path, wanted)
-            if found >= wanted:
-                return path, offset, found - wanted + 1
-            wanted -= found
-        return (files[0] if files else log_path), 0, 0
+def _start_of_tail(files: list[Path], lines: int) -> tuple[int, int, int] | None:
+    """Where the last `lines` lines begin: (index of the file, offset, lines to skip from there).
+
+    None = there are no more: from the beginning.
+    """
+    # One more: a partial may stand before the first.
+    wanted = max(0, lines - _unfinished(files)) + 1
+    for index in range(len(files) - 1, -1, -1):
+        offset, found = _back_to(files[index], wanted)
+        if found >= wanted:
+            return index, offset, found - wanted + 1
+        wanted -= found
+    return None
 
 
 def _back_to(path: Path, wanted: int) -> tuple[int, int]:
@@ -195,11 +217,3 @@ async def read_log(
 
 def _is_past(view: LogView) -> bool:
     return 0 < view.until_ns < time.time_ns()
-
-
-def remove_log(log_path: Path) -> None:
-    """Remove every file of the log. Idempotent."""
-    with renaming:
-        for _, path in generations(log_path):
-            path.unlink(missing_ok=True)
-        log_path.with_name(log_path.name + ".0").unlink(missing_ok=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
 from tests.builders import k8s_line
 
-from pogu.runtime.logfile import read_log, remove_log
+from pogu.runtime.logfile import LogChain, read_log
 from pogu.runtime.logformat import LogView
-from pogu.runtime.logrotation import LogBounds, hold_newest, rotate_log
+from pogu.runtime.logrotation import LogBounds, prepare_log, rotate_log
 
 START_NS = 1_767_323_040 * 10**9
 """2026-01-02 03:04:00 UTC."""
@@ -76,7 +75,7 @@ def rotate(path: Path, max_files: int = 3) -> None:
     bounds = LogBounds(max_bytes=10, max_files=max_files)
     if rotate_log(path, bounds) is not None:
         begin_anew(path)
-        hold_newest(path)
+        prepare_log(path)
 
 
 def begin_anew(path: Path) -> None:
@@ -107,7 +106,7 @@ async def test_no_log_is_an_empty_log(log_path: Path) -> None:
 
 
 async def test_files_are_read_oldest_first(log_path: Path) -> None:
-    for number, file in enumerate(["ctr.log.10", "ctr.log.2", "ctr.log.1", "ctr.log"]):
+    for number, file in enumerate(["ctr.log.1", "ctr.log.2", "ctr.log.10", "ctr.log"]):
         append(log_path.with_name(file), k8s_line(str(number)))
     append(log_path.with_name("ctr.log.tmp"), k8s_line("conmon's own"))
     assert await texts(log_path) == expected(0, 3)
@@ -115,8 +114,8 @@ async def test_files_are_read_oldest_first(log_path: Path) -> None:
 
 @pytest.mark.parametrize("tail", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100])
 async def test_the_tail_reaches_over_files(log_path: Path, tail: int) -> None:
-    append(log_path.with_name("ctr.log.2"), *numbered(1, 4))
-    append(log_path.with_name("ctr.log.1"), *numbered(5, 6))
+    append(log_path.with_name("ctr.log.1"), *numbered(1, 4))
+    append(log_path.with_name("ctr.log.2"), *numbered(5, 6))
     append(log_path, *numbered(7, 8))
     assert await texts(log_path, tail=tail) == expected(1, 8)[8 - min(tail, 8) :]
 
@@ -185,7 +184,6 @@ async def test_no_line_is_lost_when_a_followed_log_is_rotated(log_path: Path) ->
         held_by_conmon.write(b"".join(numbered(6, 7)))
     await follower.has_read(7)
     begin_anew(log_path)
-    assert hold_newest(log_path)
     append(log_path, *numbered(8, 9))
     await follower.has_read(9)
     assert await follower.finish() == expected(1, 9)
@@ -205,33 +203,49 @@ async def test_no_line_is_lost_when_rotation_outruns_the_reader(log_path: Path) 
     assert await texts(log_path) == expected(1, 15)
 
 
-async def test_a_reader_whose_file_is_gone_goes_on_with_the_oldest(log_path: Path) -> None:
+def test_a_reader_whose_file_is_gone_goes_on_with_the_oldest(log_path: Path) -> None:
     append(log_path, *numbered(1, 3))
-    follower = Follower(log_path)
-    await follower.has_read(3)
+    chain = LogChain(log_path)
+    assert chain.read() == b"".join(numbered(1, 3))
     for first in (4, 7, 10, 13):
         rotate(log_path)
         append(log_path, *numbered(first, first + 2))
-        os.utime(log_path, (2_000_000_000 + first, 2_000_000_000 + first))
-    await follower.has_read(12)
-    assert await follower.finish() == expected(1, 3) + expected(7, 15)
+    rotate_log(log_path, BOUNDS)
+    read = [chain.read() for _ in range(4)]
+    chain.close()
+    assert read == [*(b"".join(numbered(first, first + 2)) for first in (7, 10, 13)), b""]
 
 
-async def test_what_conmon_ended_of_its_own_accord_is_kept_and_told_once(log_path: Path) -> None:
+async def test_what_conmon_ends_of_its_own_accord_is_kept_and_told_once(log_path: Path) -> None:
+    wide = LogBounds(max_bytes=10_000, max_files=5)
+    prepare_log(log_path)
     append(log_path, *numbered(1, 3))
-    wide = LogBounds(max_bytes=10_000, max_files=3)
-    assert rotate_log(log_path, wide) is None
     follower = Follower(log_path)
     await follower.has_read(3)
-    begin_anew(log_path)
-    append(log_path, *numbered(4, 6))
-    assert await texts(log_path) == expected(1, 6)
-    await follower.has_read(6)
-    assert rotate_log(log_path, wide) is None
-    append(log_path, *numbered(7, 9))
+    for first in (4, 7):
+        begin_anew(log_path)
+        append(log_path, *numbered(first, first + 2))
+        assert await texts(log_path) == expected(1, first + 2)
     await follower.has_read(9)
-    assert await follower.finish() == expected(1, 9)
-    assert await texts(log_path) == expected(1, 9)
+    assert rotate_log(log_path, wide) is None
+    append(log_path, *numbered(10, 12))
+    await follower.has_read(12)
+    assert await follower.finish() == expected(1, 12)
+    assert await texts(log_path) == expected(1, 12)
+
+
+async def test_a_file_that_conmon_begins_right_after_one_it_was_asked_for_is_kept(
+    log_path: Path,
+) -> None:
+    prepare_log(log_path)
+    append(log_path, *numbered(1, 3))
+    assert rotate_log(log_path, BOUNDS) is not None
+    begin_anew(log_path)
+    append(log_path, *numbered(4, 4))
+    begin_anew(log_path)
+    append(log_path, *numbered(5, 6))
+    assert await texts(log_path) == expected(1, 6)
+    assert await texts(log_path, tail=3) == expected(4, 6)
 
 
 async def test_following_ends_at_the_time_until_which_it_was_asked(log_path: Path) -> None:
@@ -239,14 +253,6 @@ async def test_following_ends_at_the_time_until_which_it_was_asked(log_path: Pat
     view = LogView(until_ns=START_NS + 2 * 10**9)
     pieces = [piece async for piece in read_log(log_path, view, follow=True)]
     assert b"".join(pieces) == b"1\n2\n"
-
-
-def test_removal_takes_every_file_and_may_be_repeated(log_path: Path) -> None:
-    for name in ("ctr.log", "ctr.log.0", "ctr.log.1", "ctr.log.7"):
-        append(log_path.with_name(name), b"x")
-    for _ in range(2):
-        remove_log(log_path)
-        assert list(log_path.parent.iterdir()) == []
 
 
 async def test_a_line_that_never_ends_counts_as_one(log_path: Path) -> None:
