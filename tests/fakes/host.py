@@ -86,7 +86,7 @@ class FakeConmon(Conmon):
         self.dies_silently = False
         self.attached: list[socket.socket] = []
 
-    async def attach(self, container_id: str, *, stdin: bool = True) -> AttachStream:
+    def attach(self, container_id: str) -> AttachStream:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self.attached.append(theirs)

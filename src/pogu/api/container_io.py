@@ -17,7 +17,7 @@ from pogu.api.route import Route
 from pogu.api.stream import MULTIPLEXED, RAW, frame, open_stream, stream_type
 from pogu.containers.model import Container, Status
 from pogu.errors import EngineError, InvalidParameter
-from pogu.runtime.conmon import AttachStream
+from pogu.runtime.broadcast import Listener
 from pogu.runtime.logformat import LogView
 
 __all__ = ["ROUTES"]
@@ -26,6 +26,7 @@ __all__ = ["ROUTES"]
 async def attach(call: Call) -> StreamResponse:
     """Hijack, replay what was logged (`logs`), then live in both directions (`stream`)."""
     container = call.engine.containers.resolve(call.name)
+    call.engine.containers.check_attachable(call.name)
     terminal = container.record.config.tty
     keys = DetachKeys(parse_keys(call.text("detachKeys"))) if terminal else None
     connection = hijack(call, stream_type(call, terminal=terminal))
@@ -55,17 +56,16 @@ async def _live(
     """End when the output ends, when the client leaves, or at the detach keys."""
     feeds = call.flag("stdin") and container.record.config.open_stdin
     try:
-        stream = await call.engine.containers.attach(container.id, stdin=feeds)
+        listener = await call.engine.containers.attach(container.id)
     except EngineError:
         if container.state.status is Status.RUNNING:
             raise
         return  # it was never started: whoever starts it is told why
     wanted = {number for number, name in ((1, "stdout"), (2, "stderr")) if call.flag(name)}
     terminal = container.record.config.tty
-    output = asyncio.create_task(_pump_output(stream, connection, wanted, terminal=terminal))
-    tasks = {output}
-    if feeds:
-        tasks.add(asyncio.create_task(pump_input(stream, connection, keys)))
+    output = asyncio.create_task(_pump_output(listener, connection, wanted, terminal=terminal))
+    stdin = listener if feeds else None
+    tasks = {output, asyncio.create_task(pump_input(stdin, connection, keys))}
     try:
         while not output.done():
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -75,23 +75,18 @@ async def _live(
             if ends & {"detached", "gone"}:
                 return
             tasks -= done
-            if not tasks:
-                return
+        await output
     finally:
         for task in (output, *tasks):
             task.cancel()
         await asyncio.gather(output, *tasks, return_exceptions=True)
-        closes_stdin = container.record.config.stdin_once and not terminal
-        if feeds and closes_stdin and connection.vanished:
-            call.engine.containers.keep_stdin(container.id, stream)
-        else:
-            await stream.aclose()
+        await listener.aclose()
 
 
 async def _pump_output(
-    stream: AttachStream, connection: Hijacked, wanted: set[int], *, terminal: bool
+    listener: Listener, connection: Hijacked, wanted: set[int], *, terminal: bool
 ) -> str:
-    async for number, data in stream:
+    async for number, data in listener:
         if number in wanted or terminal:
             try:
                 await connection.write(data if terminal else frame(number, data))

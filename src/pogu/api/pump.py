@@ -18,19 +18,21 @@ class Stdin(Protocol):
     async def close_stdin(self) -> None: ...
 
 
-async def pump_input(stdin: Stdin, connection: Hijacked, keys: DetachKeys | None) -> str:
+async def pump_input(stdin: Stdin | None, connection: Hijacked, keys: DetachKeys | None) -> str:
     """Feed the process until the client ends: "closed" its input, "detached" by its keys, or
-    "gone" altogether (then the process sees no end of file).
+    "gone" altogether (then the process sees no end of file). Without `stdin` what is typed is
+    dropped, but for the keys.
     """
     while data := await connection.read():
         detached = False
         if keys is not None:
             data, detached = keys.feed(data)
-        if data:
+        if data and stdin is not None:
             await stdin.write(data)
         if detached:
             return "detached"
     if connection.vanished:
         return "gone"
-    await stdin.close_stdin()
+    if stdin is not None:
+        await stdin.close_stdin()
     return "closed"

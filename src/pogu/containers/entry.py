@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pogu.containers.execution import Exec
 from pogu.containers.model import ContainerRecord, ContainerState, Status
-from pogu.runtime.conmon import AttachStream
+from pogu.runtime.broadcast import Broadcast, Listener
 
 __all__ = ["Entry", "ExitStatus"]
 
@@ -37,7 +37,9 @@ class Entry:
         """Set while it does not run: everything it wrote is in the log."""
         self.watcher: asyncio.Task[None] | None = None
         self.restarter: asyncio.Task[None] | None = None
-        self.attachers: list[tuple[bool, asyncio.Future[AttachStream]]] = []
+        self.attachers: list[asyncio.Future[Listener]] = []
+        """Who attached before the start."""
+        self.broadcast: Broadcast | None = None
         self.exit_waiters: list[asyncio.Future[ExitStatus]] = []
         self.removal_waiters: list[asyncio.Future[ExitStatus]] = []
         self.execs: dict[str, Exec] = {}
@@ -98,7 +100,7 @@ class Entry:
 
     def refuse_attachers(self, error: Exception) -> None:
         """Tell those who attached before a start that it failed."""
-        for _, future in self.attachers:
+        for future in self.attachers:
             if not future.done():
                 future.set_exception(error)
         self.attachers.clear()

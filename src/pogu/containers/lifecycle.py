@@ -37,6 +37,7 @@ from pogu.images.image import rfc3339
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup_usage import oom_kills, peak_and_limit
 from pogu.model.container import HostConfig
+from pogu.runtime.broadcast import Broadcast, Listener
 from pogu.runtime.conmon import Conmon
 from pogu.runtime.failure import start_exit_code
 from pogu.runtime.oci_runtime import OciRuntime
@@ -153,7 +154,7 @@ class Lifecycle:
         try:
             for warning in warnings:
                 log.warning("container=%s %s", entry.id[:12], warning)
-            await self._let_attach(entry)
+            self._let_attach(entry)
             entry.ended.clear()
             self.change(
                 entry,
@@ -181,11 +182,28 @@ class Lifecycle:
         self.publish(entry, "start")
         self.watch(entry)
 
-    async def _let_attach(self, entry: Entry) -> None:
-        for stdin, future in entry.attachers:
+    def _let_attach(self, entry: Entry) -> None:
+        entry.broadcast = None
+        for future in entry.attachers:
             if not future.done():
-                future.set_result(await self._conmon.attach(entry.id, stdin=stdin))
+                future.set_result(self._broadcast(entry).join(foreground=True))
         entry.attachers.clear()
+
+    def attach(self, entry: Entry) -> Listener:
+        """Listen to a container that runs. Raises: SystemFailure when it has just ended."""
+        return self._broadcast(entry).join(foreground=False)
+
+    def _broadcast(self, entry: Entry) -> Broadcast:
+        """The one of this run; begun when the first attaches."""
+        if entry.broadcast is None or entry.broadcast.over:
+            config = entry.record.config
+            entry.broadcast = Broadcast(
+                self._conmon.attach(entry.id),
+                self._tmp,
+                stdin_once=config.open_stdin and config.stdin_once and not config.tty,
+                name=f"broadcast {entry.id[:12]}",
+            )
+        return entry.broadcast
 
     def _failed(self, entry: Entry, err: EngineError) -> None:
         """Record why, with Docker's exit codes; `--rm` holds for a failed start too."""

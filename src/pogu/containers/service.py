@@ -49,7 +49,8 @@ from pogu.linux.cgroup import detect
 from pogu.model.container import CreateRequest, UpdateRequest
 from pogu.network.service import Networks
 from pogu.oci.digest import ChainId
-from pogu.runtime.conmon import AttachStream, Conmon
+from pogu.runtime.broadcast import Listener
+from pogu.runtime.conmon import Conmon
 from pogu.runtime.logformat import LogView
 from pogu.runtime.oci_runtime import OciRuntime
 from pogu.storage.layers import LayerStore
@@ -166,7 +167,6 @@ class Containers:
             rows=self._rows,
             launcher=self._launcher,
         )
-        self._kept: set[asyncio.Task[None]] = set()
         for name, record, state in self._rows.load():
             self._registry.add(Entry(name, record, state))
 
@@ -187,10 +187,12 @@ class Containers:
 
     async def close(self) -> None:
         """Let go of everything; containers go on running."""
-        tasks: list[asyncio.Task[None] | None] = [*self._watches, *self._kept]
+        tasks: list[asyncio.Task[None] | None] = [*self._watches]
         for entry in self._registry:
             tasks += [entry.watcher, entry.restarter]
             entry.drop_process()
+            if entry.broadcast is not None:
+                await entry.broadcast.aclose()
         live = [task for task in tasks if task is not None]
         for task in live:
             task.cancel()
@@ -453,42 +455,36 @@ class Containers:
             self._registry.find(name), view, follow=follow, with_details=with_details
         )
 
-    async def attach(self, name: str, *, stdin: bool) -> AttachStream:
-        """Attach to a created or running container. Raises: Conflict when it ends meanwhile.
+    def check_attachable(self, name: str) -> None:
+        """Raises: Conflict in Docker's words when it is paused or about to be restarted."""
+        entry = self._registry.find(name)
+        if entry.state.status is Status.PAUSED:
+            raise Conflict(
+                f"container {name} is paused, unpause the container before attach",
+                hint=f"pogu unpause {entry.name}",
+            )
+        if entry.state.status is Status.RESTARTING:
+            raise Conflict(
+                f"container {name} is restarting, wait until the container is running",
+                hint=f"pogu logs {entry.name} shows why it ends",
+            )
 
-        With a created container this waits until it is started (the order of `docker run`).
+    async def attach(self, name: str) -> Listener:
+        """Attach to a container; one that does not run is waited for (the order of `docker run`).
+
+        Raises: EngineError when it could not be started, or has just ended.
         """
         entry = self._registry.find(name)
         self._lifecycle.publish(entry, "attach")
         if entry.active:
-            async with entry.lock:  # a pause, a commit, the rest of a start: they come first
-                if entry.active:
-                    return await self._conmon.attach(entry.id, stdin=stdin)
-            raise Conflict(
-                "You cannot attach to a stopped container, start it first",
-                hint=f"pogu start -a {entry.name}",
-            )
-        future: asyncio.Future[AttachStream] = asyncio.get_running_loop().create_future()
-        entry.attachers.append((stdin, future))
+            return self._lifecycle.attach(entry)
+        future: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
+        entry.attachers.append(future)
         return await future
 
     def detached(self, name: str) -> None:
         """Publish that a client left with its detach keys."""
         self._lifecycle.publish(self._registry.find(name), "detach")
-
-    def keep_stdin(self, name: str, stream: AttachStream) -> None:
-        """A client vanished without ending its input: the process must not see an end of file,
-        so that somebody else can attach. Holds the attachment until the container ends.
-        """
-
-        async def drain() -> None:
-            async for _ in stream:
-                pass
-            await stream.aclose()
-
-        task = asyncio.create_task(drain(), name=f"keep stdin {name[:12]}")
-        self._kept.add(task)
-        task.add_done_callback(self._kept.discard)
 
     async def resize(self, name: str, *, height: int, width: int) -> None:
         """Set the terminal's size. Raises: Conflict when it does not run."""

@@ -29,6 +29,8 @@ __all__ = ["AttachStream", "Conmon", "Monitored", "conmon_argv"]
 _CHUNK = 8192
 """conmon reads stdin in packets of this size."""
 
+_BATCH = 32
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitored:
@@ -40,23 +42,36 @@ class Monitored:
 
 
 class AttachStream:
-    """One attachment to a container's stdio; many may exist at once."""
+    """One connection to a container's stdio, which conmon waits for: see `Broadcast`."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._stdin_open = True
 
-    async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
-        """Yield (1 stdout | 2 stderr, bytes) until the container's output ends."""
+    async def batches(self) -> AsyncIterator[list[tuple[int, bytes]]]:
+        """Yield what has come, (1 stdout | 2 stderr, bytes), until the container's output ends."""
         loop = asyncio.get_running_loop()
         while True:
             try:
                 packet = await loop.sock_recv(self._socket, _CHUNK + 1)
+                packets = []
+                while packet:
+                    packets.append((2 if packet[0] == 3 else 1, packet[1:]))
+                    packet = self._at_once(len(packets))
             except OSError:
                 return
-            if not packet:
+            if not packets:
                 return
-            yield (2 if packet[0] == 3 else 1), packet[1:]
+            yield packets
+
+    def _at_once(self, number: int) -> bytes:
+        """The next packet if it is there; empty when not, or at the end: the next wait says so."""
+        if number >= _BATCH:
+            return b""
+        try:
+            return self._socket.recv(_CHUNK + 1)
+        except OSError:
+            return b""
 
     async def write(self, data: bytes) -> None:
         """Feed stdin; what comes after the container's end is dropped."""
@@ -73,7 +88,12 @@ class AttachStream:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
 
-    async def aclose(self) -> None:
+    def hang_up(self) -> None:
+        """Nothing comes or goes any more; who waits to write is woken."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
         """Idempotent; the container goes on."""
         self._socket.close()
 
@@ -235,7 +255,7 @@ class Conmon:
         except (OSError, ValueError):
             return 0
 
-    async def attach(self, container_id: str, *, stdin: bool = True) -> AttachStream:
+    def attach(self, container_id: str) -> AttachStream:
         """Connect to the attach socket. Works before start, so no byte is missed."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         connection.setblocking(False)
@@ -251,8 +271,7 @@ class Conmon:
                 f"cannot attach to container {container_id}: {err.strerror}",
                 hint="it may just have ended: look at its logs",
             ) from err
-        stream = AttachStream(connection)
-        return stream
+        return AttachStream(connection)
 
     def _control(self, container_id: str, message: str) -> None:
         try:

@@ -13,7 +13,7 @@ from tests.builders import a_container
 from pogu.containers.entry import Entry, ExitStatus
 from pogu.containers.model import Status
 from pogu.errors import Conflict
-from pogu.runtime.conmon import AttachStream
+from pogu.runtime.broadcast import Listener
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ async def test_a_removal_wakes_everybody() -> None:
 
 async def test_refused_attachers_learn_why() -> None:
     entry = a_container()
-    future: asyncio.Future[AttachStream] = asyncio.get_running_loop().create_future()
-    entry.attachers.append((True, future))
+    future: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
+    entry.attachers.append(future)
     entry.refuse_attachers(Conflict("no"))
     with pytest.raises(Conflict):
         await future

@@ -13,7 +13,7 @@ from tests.fakes.host import SLEEP, FakeHost, sh, until
 from pogu.containers.entry import Entry, ExitStatus
 from pogu.containers.model import ContainerState, MountPoint, Status, parse_time_ns
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotModified, SystemFailure
-from pogu.runtime.conmon import AttachStream
+from pogu.runtime.broadcast import Listener
 from pogu.runtime.failure import runtime_failure
 
 
@@ -31,9 +31,9 @@ def a_removal_waiter(entry: Entry) -> asyncio.Future[ExitStatus]:
     return entry.removal_waiters[-1]
 
 
-def an_attacher(entry: Entry) -> asyncio.Future[AttachStream]:
-    future: asyncio.Future[AttachStream] = asyncio.get_running_loop().create_future()
-    entry.attachers.append((False, future))
+def an_attacher(entry: Entry) -> asyncio.Future[Listener]:
+    future: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
+    entry.attachers.append(future)
     return future
 
 

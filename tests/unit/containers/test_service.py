@@ -295,7 +295,7 @@ async def test_attaching_to_a_created_container_waits_for_its_start(
     containers: Containers, host: FakeHost
 ) -> None:
     await make(containers)
-    attaching = asyncio.create_task(containers.attach("web", stdin=False))
+    attaching = asyncio.create_task(containers.attach("web"))
     await asyncio.sleep(0)
     await containers.start("web")
     stream = await asyncio.wait_for(attaching, 5)

@@ -268,7 +268,7 @@ async def test_packets_name_their_stream(wire: tuple[AttachStream, socket.socket
     conmon.send(b"\x02out")
     conmon.send(b"\x03err\x00\xff")
     conmon.close()
-    assert [packet async for packet in stream] == [(1, b"out"), (2, b"err\x00\xff")]
+    assert [one async for one in stream.batches()] == [[(1, b"out"), (2, b"err\x00\xff")]]
 
 
 async def test_stdin_goes_in_packets_that_conmon_can_read(
@@ -290,23 +290,23 @@ async def test_stdin_after_the_end_is_dropped(wire: tuple[AttachStream, socket.s
     stream, conmon = wire
     conmon.close()
     await stream.write(b"late")
-    await stream.aclose()
-    await stream.aclose()
+    stream.close()
+    stream.close()
 
 
 async def test_attaching_reaches_a_deep_directory(host: Host) -> None:
     conmon = host.conmon()
     with pytest.raises(SystemFailure, match="cannot attach"):
-        await conmon.attach(CONTAINER_ID)
+        conmon.attach(CONTAINER_ID)
     host.directory.mkdir()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         directory = os.open(host.directory, os.O_PATH)
         server.bind(f"/proc/self/fd/{directory}/attach")
         os.close(directory)
         server.listen()
-        stream = await conmon.attach(CONTAINER_ID)
+        stream = conmon.attach(CONTAINER_ID)
         await stream.write(b"hello")
         accepted, _ = server.accept()
         with accepted:
             assert accepted.recv(100) == b"hello"
-        await stream.aclose()
+        stream.close()
