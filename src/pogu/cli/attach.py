@@ -22,9 +22,15 @@ def _attach(context: Context, values: Values) -> int:
             hint=f"pogu start -ai {values.args[0]}",
         )
     if state["Paused"]:
-        raise CliError("You cannot attach to a paused container, unpause it first")
+        raise CliError(
+            "You cannot attach to a paused container, unpause it first",
+            hint=f"pogu unpause {values.args[0]}",
+        )
     if state["Restarting"]:
-        raise CliError("You cannot attach to a restarting container, wait until it is running")
+        raise CliError(
+            "You cannot attach to a restarting container, wait until it is running",
+            hint=f"why it ends: pogu logs {values.args[0]}",
+        )
     terminal = bool(config["Tty"])
     waiting = context.connection().request("POST", f"/containers/{container_id}/wait")
     attachment = Attachment(
