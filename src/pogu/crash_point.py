@@ -15,6 +15,7 @@ __all__ = ["crash_point"]
 
 _FILE = os.environ.get("POGU_CRASH_FILE", "")
 _LOCK = threading.Lock()
+_DIGITS = 20
 
 
 def crash_point() -> None:
@@ -30,7 +31,8 @@ def _count_down(file: Path) -> None:
     except (FileNotFoundError, ValueError):
         return
     if left > 0:
-        file.write_text(str(left))
+        with file.open("r+") as counted:  # whoever reads it meanwhile never finds it empty
+            counted.write(f"{left:<{_DIGITS}}")
         return
     file.unlink()
     os.kill(os.getpid(), signal.SIGKILL)

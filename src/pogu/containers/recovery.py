@@ -6,6 +6,8 @@ the monitor wrote; it was between two states → finish what was begun. What no 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -26,6 +28,7 @@ from pogu.images.image import rfc3339
 from pogu.linux.spawn import wait_pidfd
 from pogu.runtime.conmon import Conmon
 from pogu.runtime.oci_runtime import OciRuntime, RuntimeState
+from pogu.runtime.strays import end_unfinished
 from pogu.storage.overlay import unmount
 
 __all__ = ["Recovery"]
@@ -34,6 +37,11 @@ log = logging.getLogger(__name__)
 
 _NOT_OURS = ("build-", "pogu-probe-")
 """Prefixes of what the builder and the probe run; they sweep it themselves."""
+
+_END_S = 2.0
+"""For a monitor to end by itself; it may stand still."""
+
+_LIVING = ("running", "paused")
 
 _LOST_EXIT_CODE = 255
 """Docker's, for a container whose end nobody saw (the host went down)."""
@@ -58,6 +66,8 @@ class Recovery:
         self._conmon = conmon
         self._boot_marker = paths.run_root / "booted"
         self._is_first_since_boot = True
+        self._monitors: dict[str, int] = {}
+        """Found in /proc, for those whose file is gone or was never written."""
         self._due: list[Entry] = []
         """To be started."""
 
@@ -76,17 +86,17 @@ class Recovery:
         sweep_views(self._paths)
         self._is_first_since_boot = self._is_new_boot()
         known = {entry.id: entry for entry in entries}
-        states = {state.id: state for state in await self._runtime.list()}
+        states = await self._states()
         self._check_root(known, states)
         for entry in known.values():
             state = states.get(entry.id)
             conmon_pid = self._monitor(entry.id)
-            started = state is not None and state.status in ("running", "paused")
+            started = state is not None and state.status in _LIVING
             if conmon_pid and started and state is not None:
                 await self._adopt(entry, state, conmon_pid)
             else:
                 await self._settle(entry, conmon_pid)
-        for container_id in states.keys() - known.keys():
+        for container_id in (states.keys() | self._monitors.keys()) - known.keys():
             if not container_id.startswith(_NOT_OURS):
                 await self._sweep(container_id)
         self._sweep_directories(known.keys())
@@ -98,6 +108,15 @@ class Recovery:
             self._lifecycle.restart_later(entry, 0, counts=False)
         self._due.clear()
         self._mark_boot()  # at the end: an engine that is killed before leaves it to the next
+
+    async def _states(self) -> dict[str, RuntimeState]:
+        """What the runtime knows, when nothing that the last engine began is under way any more."""
+        running = {state.id for state in await self._runtime.list() if state.status in _LIVING}
+        self._monitors = await end_unfinished(
+            self._paths,
+            lambda container_id: container_id in running or self._monitor(container_id),
+        )
+        return {state.id: state for state in await self._runtime.list()}
 
     def _check_root(self, known: Mapping[str, Entry], states: Mapping[str, RuntimeState]) -> None:
         """Refuse to end containers because a storage root is not mounted."""
@@ -136,8 +155,8 @@ class Recovery:
         try:
             pid = int(path.read_text())
         except (OSError, ValueError):
-            return 0
-        return pid if self._conmon.is_alive(pid, container_id) else 0
+            pid = self._monitors.get(container_id, 0)
+        return pid if pid and self._conmon.is_alive(pid, container_id) else 0
 
     async def _adopt(self, entry: Entry, state: RuntimeState, conmon_pid: int) -> None:
         if not entry.active:
@@ -248,8 +267,11 @@ def _boot() -> str:
 
 async def _end_process(pid: int) -> None:
     """A monitor whose container is deleted ends by itself; one that does not is ended."""
-    try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return
-    await wait_pidfd(pid)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wait_pidfd(pid), _END_S)
+            return

@@ -241,6 +241,7 @@ class Volumes:
         crash_point()
         self._forget(name)
         self._users.pop(name, None)
+        self._locks.pop(name, None)
         self._events.publish("volume", "destroy", name, {"driver": "local"})
         return trash
 

@@ -73,3 +73,13 @@ def test_what_holds_something_or_has_a_name_is_kept_without_a_row(paths: Paths) 
     (paths.volumes / "pgdata" / "_data").mkdir(parents=True)
     assert [volume.name for volume in opened(paths).all()] == ["ab" * 32, "pgdata"]
     assert (data / "file").read_text() == "precious"
+
+
+def test_nothing_is_remembered_of_a_volume_that_is_gone(paths: Paths) -> None:
+    volumes = opened(paths)
+    for number in range(3):
+        volumes.create(f"v{number}")
+        volumes.use(f"v{number}", "user")
+        volumes.let_go("user")
+        volumes.set_aside(f"v{number}")
+    assert volumes._locks == {}
