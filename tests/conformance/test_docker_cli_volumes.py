@@ -96,3 +96,11 @@ def test_what_the_kernel_cannot_limit_is_a_warning(docker: DockerCli) -> None:
     done = docker.call("run", "--rm", "--ulimit", "nofile=1073741816", "busybox", "true")
     assert done.returncode == 0
     assert done.stderr == "" or "the host allows no more than" in done.stderr
+
+
+def test_a_part_of_an_image_is_mounted_read_only(docker: DockerCli) -> None:
+    mount = "type=image,source=busybox,target=/x,image-subpath=bin"
+    said = docker.sh("test -x /x/ls; echo $?; touch /x/new 2>&1; true", "--mount", mount)
+    assert said == "0\ntouch: /x/new: Read-only file system"
+    missing = ("--mount", "type=image,source=nothere,target=/x", "busybox", "true")
+    assert "No such image: nothere:latest" in docker.refused("run", "--rm", *missing)

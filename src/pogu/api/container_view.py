@@ -166,7 +166,8 @@ def _mount(mount: dict[str, Any]) -> dict[str, Any]:
     """Name and Driver belong to volumes only; a mode of ours is no mode of Docker's."""
     if mount["Type"] == "bind" and "recursive" in mount["Mode"]:
         mount = mount | {"Mode": ""}
-    return {key: value for key, value in mount.items() if value or key not in ("Name", "Driver")}
+    shown = {key: value for key, value in mount.items() if key not in ("Layer", "Subpath")}
+    return {key: value for key, value in shown.items() if value or key not in ("Name", "Driver")}
 
 
 def _config(config: dict[str, Any]) -> dict[str, Any]:

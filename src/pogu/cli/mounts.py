@@ -185,6 +185,8 @@ def _checked(mount: Json, options: dict[str, Json]) -> Json:
             " in conjunction"
         )
     source = mount.get("Source")
+    if kind == "image" and not source:
+        raise UsageError("source is required for mount type 'image'")
     if kind == "bind" and isinstance(source, str) and source.startswith((".", "~")):
         mount["Source"] = os.path.abspath(os.path.expanduser(source))
     return {**mount, **options}

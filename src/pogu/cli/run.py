@@ -138,7 +138,7 @@ def _created(context: Context, values: Values, body: dict[str, object], policy: 
     try:
         if policy == "always":
             _pull(context, values)
-        container = _post(context, values, body)
+        container = _post_with_images(context, values, body, policy)
     except ApiError as err:
         err.code = 125
         words = err.engine_message.lower()
@@ -149,6 +149,48 @@ def _created(context: Context, values: Values, body: dict[str, object], policy: 
     for warning in container.get("Warnings") or ():  # type: ignore[attr-defined]
         context.error(f"WARNING: {warning}")
     return str(container["Id"])
+
+
+def _post_with_images(
+    context: Context, values: Values, body: dict[str, object], policy: str
+) -> dict[str, object]:
+    """Create; the images that are to be mounted are pulled by the same rule."""
+    left = mounted_images(body)
+    for name in left if policy == "always" else ():
+        _pull_mounted(context, values, name)
+    while True:
+        try:
+            return _post(context, values, body)
+        except ApiError as err:
+            name = next((one for one in left if missing_image(err.engine_message, one)), "")
+            if not name or policy != "missing" or missing_image(err.engine_message, values.args[0]):
+                raise
+            left.remove(name)
+            context.error(f"Unable to find image '{name}' locally")
+            _pull_mounted(context, values, name)
+
+
+def mounted_images(body: dict[str, object]) -> list[str]:
+    """The images that a create body wants mounted, each once."""
+    host = body.get("HostConfig")
+    specs = host.get("Mounts") if isinstance(host, dict) else None
+    found = [str(one.get("Source", "")) for one in specs or () if one["Type"] == "image"]
+    return list(dict.fromkeys(found))
+
+
+def missing_image(message: str, name: str) -> bool:
+    """True when the engine says that it has no image of that name."""
+    return message in (f"No such image: {name}", f"No such image: {name}:latest")
+
+
+def _pull_mounted(context: Context, values: Values, name: str) -> None:
+    from pogu.cli.pull import pull_image
+
+    try:
+        pull_image(context, name, platform="", quiet=values.flag("quiet"))
+    except CliError as err:
+        err.code = 125
+        raise
 
 
 class _CidFile:
@@ -214,7 +256,7 @@ def _pull_and_post(
             err.hint = f"{missing.engine_message}\n{err.hint}"
         err.code = 125
         raise
-    return _post(context, values, body)
+    return _post_with_images(context, values, body, "missing")
 
 
 def _pull(context: Context, values: Values) -> None:

@@ -9,6 +9,7 @@ links meanwhile leads nowhere else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import posixpath
@@ -23,9 +24,9 @@ from pogu.config import Paths
 from pogu.containers.entry import Entry
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
-from pogu.containers.model import ContainerRecord, Status
+from pogu.containers.model import ContainerRecord, MountPoint, Status
 from pogu.containers.path_stat import PathStat, absolute, base_name, path_stat
-from pogu.containers.view import make_mount_points, mounted_view, mounted_volumes, opened_directory
+from pogu.containers.view import make_mount_points, mount_volumes, mounted_view, opened_directory
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound, SystemFailure
 from pogu.linux.blocking import in_own_thread, in_thread
 from pogu.linux.openat2 import openat2_in_root
@@ -150,8 +151,11 @@ class ContainerArchive:
                 await in_thread(self._make_mount_points, entry.record)
 
     def _make_mount_points(self, record: ContainerRecord) -> None:
-        with mounted_view(self._paths, self._overlay(record, write=True)) as target:
-            make_mount_points(target, record.mounts)
+        with (
+            self._held_mounts(record) as mounts,
+            mounted_view(self._paths, self._overlay(record, write=True)) as target,
+        ):
+            make_mount_points(target, mounts)
 
     def _overlay(self, record: ContainerRecord, *, write: bool) -> OverlayMount:
         directory = self._launcher.directory(record.id)
@@ -167,25 +171,26 @@ class ContainerArchive:
             with _process_root(entry) as root:
                 yield root
             return
-        with mounted_view(self._paths, self._overlay(entry.record, write=write)) as target:
+        with (
+            self._held_mounts(entry.record) as mounts,
+            mounted_view(self._paths, self._overlay(entry.record, write=write)) as target,
+        ):
             if write:
-                make_mount_points(target, entry.record.mounts)
-            with (
-                self._using_volumes(entry),
-                mounted_volumes(self._paths, target, entry.record.mounts),
-                opened_directory(target) as root,
-            ):
+                make_mount_points(target, mounts)
+            mount_volumes(target, mounts)
+            with opened_directory(target) as root:
                 yield root
 
     @contextmanager
-    def _using_volumes(self, entry: Entry) -> Iterator[None]:
-        """What their driver options name is mounted meanwhile, so that it is not hidden later."""
+    def _held_mounts(self, record: ContainerRecord) -> Iterator[list[MountPoint]]:
+        """What volumes' driver options name, and images, are mounted meanwhile."""
         user = f"view-{secrets.token_hex(8)}"
         try:
-            for mount in entry.record.mounts:
+            for mount in record.mounts:
                 if mount.type == "volume":
                     self._volumes.use(mount.name, user)
-            yield
+            with contextlib.ExitStack() as held:
+                yield [self._launcher.sources.held(mount, held) for mount in record.mounts]
         finally:
             self._volumes.let_go(user)
 

@@ -173,9 +173,24 @@ class Creator:
                 ready.append(mount)
             elif mount.type == "volume":
                 ready.append(self._make_volume(mount, made))
+            elif mount.type == "image":
+                ready.append(self._image_mount(mount))
             else:
                 ready.append(_bind_or_tmpfs(mount))
         return tuple(ready)
+
+    def _image_mount(self, mount: WantedMount) -> MountPoint:
+        """What the name stands for now, whatever it means later."""
+        image = self._images.resolve(mount.source)
+        return MountPoint(
+            type="image",
+            source=image.id,
+            destination=mount.destination,
+            name=mount.source,
+            rw=False,
+            layer=image.top_layer,
+            subpath=mount.subpath,
+        )
 
     def _make_volume(self, mount: WantedMount, made: list[str]) -> MountPoint:
         existed = {volume.name for volume in self._volumes.all()}

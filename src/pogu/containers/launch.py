@@ -17,10 +17,11 @@ import msgspec
 from pogu.config import Config
 from pogu.containers.device_requests import cdi_names
 from pogu.containers.entry import Entry
+from pogu.containers.image_mount import MountSources
 from pogu.containers.log_options import FILE_DRIVERS, log_bounds
 from pogu.containers.model import ContainerRecord, MountPoint
 from pogu.containers.ports import choices, ports_to_publish
-from pogu.containers.subpath import pinned, subpath_of
+from pogu.containers.subpath import subpath_of
 from pogu.containers.validate import network_mode
 from pogu.containers.workload import container_workload
 from pogu.crash_point import crash_point
@@ -71,6 +72,7 @@ class Launcher:
         self._cgroup = cgroup
         self._volumes = volumes
         self._find = find
+        self.sources = MountSources(config.paths, layers)
         self._filling: dict[str, asyncio.Lock] = {}
 
     def directory(self, container_id: str) -> Path:
@@ -122,7 +124,7 @@ class Launcher:
             user = await in_thread(self._checked_user, record, rootfs)
             endpoint = await connecting
             hostname = self._write_files(entry, endpoint)
-            mounts = [pinned(mount, self._config.paths, held) for mount in record.mounts]
+            mounts = await in_thread(self._held_mounts, record, held)
             workload = container_workload(
                 msgspec.structs.replace(record, mounts=tuple(mounts)),
                 directory=self.directory(record.id),
@@ -154,6 +156,9 @@ class Launcher:
             await asyncio.shield(self._abandon(record.id, connecting))
             raise
         return monitored, warnings
+
+    def _held_mounts(self, record: ContainerRecord, held: contextlib.ExitStack) -> list[MountPoint]:
+        return [self.sources.held(mount, held) for mount in record.mounts]
 
     def _with_cdi(self, record: ContainerRecord, workload: Workload) -> Workload:
         devices = read_devices(self._config.cdi_spec_dirs)

@@ -23,6 +23,7 @@ __all__ = [
     "ContainerState",
     "MountPoint",
     "Status",
+    "image_layers",
     "parse_time_ns",
     "volume_users",
 ]
@@ -62,6 +63,10 @@ class MountPoint(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     mode: str = ""
     rw: bool = msgspec.field(name="RW", default=True)
     propagation: str = ""
+    layer: ChainId | None = None
+    """The top layer of an image; its ID is the source, its name as given the name."""
+    subpath: str = ""
+    """Of an image; a volume's is in the source."""
 
 
 class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +133,11 @@ def volume_users(containers: Iterable[Container]) -> dict[str, list[str]]:
             if mount.type == "volume":
                 found.setdefault(mount.name, []).append(container.id)
     return found
+
+
+def image_layers(mounts: Iterable[MountPoint]) -> set[ChainId]:
+    """Return the top layers of the images that are mounted."""
+    return {mount.layer for mount in mounts if mount.layer is not None}
 
 
 def parse_time_ns(text: str) -> int:

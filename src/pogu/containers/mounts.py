@@ -154,9 +154,11 @@ def parse_mount(spec: MountSpec) -> WantedMount:
         return WantedMount(
             type="tmpfs", source="", destination=destination, read_only=spec.read_only
         )
+    if spec.type == "image":
+        return _parse_image_mount(spec, destination)
     raise InvalidParameter(
         f'invalid mount config for type "{spec.type}": mount type unknown',
-        hint="types are bind, volume and tmpfs",
+        hint="types are bind, volume, tmpfs and image",
     )
 
 
@@ -216,6 +218,28 @@ def _parse_volume_mount(spec: MountSpec, destination: str) -> WantedMount:
     )
 
 
+def _parse_image_mount(spec: MountSpec, destination: str) -> WantedMount:
+    if not spec.source:
+        raise _spec_error(spec, "field Source must not be empty")
+    for name, options in (
+        ("BindOptions", spec.bind_options),
+        ("VolumeOptions", spec.volume_options),
+        ("TmpfsOptions", spec.tmpfs_options),
+    ):
+        if options is not None:
+            raise _spec_error(spec, f"field {name} must not be specified")
+    subpath = str((spec.image_options or {}).get("Subpath") or "")
+    if subpath.startswith("/") or ".." in subpath.split("/"):
+        raise _spec_error(spec, f"subpath must be a relative path within the image: {subpath}")
+    return WantedMount(
+        type="image",
+        source=spec.source,
+        destination=destination,
+        read_only=True,
+        subpath="" if posixpath.normpath(subpath) == "." else subpath,
+    )
+
+
 def _from_container(
     text: str, mounts_of: Callable[[str], Sequence[MountPoint]]
 ) -> list[MountPoint]:
@@ -240,6 +264,8 @@ def _from_container(
                     mode=mode or mount.mode,
                     rw=not read_only,
                     propagation=mount.propagation,
+                    layer=mount.layer,
+                    subpath=mount.subpath,
                 )
             )
     return found

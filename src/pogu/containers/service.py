@@ -29,7 +29,7 @@ from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.limits import resources_of
 from pogu.containers.logs import ContainerLogs
-from pogu.containers.model import Container, Status
+from pogu.containers.model import Container, Status, image_layers
 from pogu.containers.probes import Probes
 from pogu.containers.processes import process_table
 from pogu.containers.recovery import Recovery
@@ -228,16 +228,18 @@ class Containers:
         return [self._snapshot(entry) for entry in entries]
 
     def using_image(self, image_id: str) -> list[tuple[str, bool]]:
-        """(short ID, runs) of the containers made from that image."""
+        """(short ID, runs) of the containers made from that image, or that have it mounted."""
         return [
             (entry.id[:12], entry.active)
             for entry in self._registry
             if entry.record.image_id == image_id
+            or any(one.type == "image" and one.source == image_id for one in entry.record.mounts)
         ]
 
     def kept_layers(self) -> set[ChainId]:
         """Layers that a container stands on, though its image may be gone."""
-        return {entry.record.top_layer for entry in self._registry if entry.record.top_layer}
+        kept = {entry.record.top_layer for entry in self._registry if entry.record.top_layer}
+        return kept.union(*(image_layers(entry.record.mounts) for entry in self._registry))
 
     async def explain(self, name: str) -> Explanation:
         """Why it ended, or is as it is; also of one that was removed lately. Raises: NotFound."""

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from pogu.config import Paths
 from pogu.containers.model import MountPoint
-from pogu.containers.subpath import pinned
 from pogu.errors import SystemFailure
 from pogu.linux import mount as kernel
 from pogu.linux.openat2 import openat2_in_root
@@ -24,8 +23,8 @@ from pogu.storage.tarstream import BadArchive
 
 __all__ = [
     "make_mount_points",
+    "mount_volumes",
     "mounted_view",
-    "mounted_volumes",
     "opened_directory",
     "sweep_views",
 ]
@@ -73,17 +72,14 @@ def _make(target: Path, mount: MountPoint) -> None:
             os.mkdir(place.name, 0o755, dir_fd=place.parent)
 
 
-@contextmanager
-def mounted_volumes(paths: Paths, target: Path, mounts: Sequence[MountPoint]) -> Iterator[None]:
+def mount_volumes(target: Path, mounts: Sequence[MountPoint]) -> None:
     """Mount volumes and host directories into a view, which takes them away with itself.
 
     A tmpfs of a stopped container holds nothing. Raises: SystemFailure.
     """
-    with contextlib.ExitStack() as held:
-        for mount in mounts:
-            if mount.type != "tmpfs":
-                _bind(pinned(mount, paths, held), target)
-        yield
+    for mount in mounts:
+        if mount.type != "tmpfs":
+            _bind(mount, target)
 
 
 def _bind(mount: MountPoint, target: Path) -> None:

@@ -141,6 +141,7 @@ class MountSpec(_Wire, frozen=True, kw_only=True, omit_defaults=True):
     bind_options: dict[str, object] | None = None
     volume_options: dict[str, object] | None = None
     tmpfs_options: dict[str, object] | None = None
+    image_options: dict[str, object] | None = None
 
 
 class HostConfig(_Wire, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from pogu.build.service import Builder
 from pogu.config import Paths
+from pogu.containers.model import Container, image_layers
 from pogu.containers.service import Containers
 from pogu.db import Database
 from pogu.images.image import Image, short_id
@@ -207,7 +208,7 @@ class Checker:
         return [
             ContainerUse(name=one.name, running=one.state.status in ("running", "paused"))
             for one in self._containers.all()
-            if self._stands_on(one.record.top_layer, chain_id)
+            if any(self._stands_on(top, chain_id) for top in _tops(one))
         ]
 
     def _stands_on(self, top: ChainId | None, chain_id: ChainId) -> bool:
@@ -276,8 +277,7 @@ class Checker:
                     meaning="what it wrote is lost; it does not start",
                     mend=f"`pogu rm {container.name}`, and run it again from its image",
                 )
-            top = container.record.top_layer
-            if top is not None and not self._layers.has(top):
+            if not all(map(self._layers.has, _tops(container))):
                 yield Finding(
                     kind=Kind.CONTAINER,
                     subject=container.id,
@@ -328,3 +328,9 @@ def _leftover(path: str, what: str) -> Finding:
 
 def _name(image: Image) -> str:
     return (image.familiar_tags or [short_id(image.id)])[0]
+
+
+def _tops(container: Container) -> set[ChainId]:
+    """The top layers of its own image and of those that it has mounted."""
+    own = container.record.top_layer
+    return image_layers(container.record.mounts) | ({own} if own is not None else set())

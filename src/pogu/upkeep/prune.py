@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pogu.build.cache import CacheEntry
 from pogu.build.service import Builder
-from pogu.containers.model import Container, volume_users
+from pogu.containers.model import Container, image_layers, volume_users
 from pogu.containers.service import Containers
 from pogu.errors import EngineError
 from pogu.images.image import Image, Removed
@@ -167,8 +167,9 @@ class Pruning:
         return [(name, running) for name, running in users if name not in short]
 
     def _kept_without(self, going: set[str]) -> set[ChainId]:
-        left = (one.record.top_layer for one in self._containers.all() if one.id not in going)
-        return {top for top in left if top is not None}
+        left = [one.record for one in self._containers.all() if one.id not in going]
+        kept = {record.top_layer for record in left if record.top_layer is not None}
+        return kept.union(*(image_layers(record.mounts) for record in left))
 
     # ---- sizes ---------------------------------------------------------------------------
 

@@ -48,6 +48,8 @@ def test_a_mount_is_spelled_as_inspect_does() -> None:
         "Driver": "",
         "Mode": "",
         "Propagation": "",
+        "Layer": None,  # these two the view leaves out
+        "Subpath": "",
     }
 
 

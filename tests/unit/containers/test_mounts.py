@@ -125,6 +125,12 @@ def a_part(subpath: str) -> MountSpec:
             MountSpec(type="tmpfs", target="/d", read_only=True),
             WantedMount(type="tmpfs", source="", destination="/d", read_only=True),
         ),
+        (
+            MountSpec(type="image", source="web:1", target="/d", image_options={"Subpath": "a/b"}),
+            WantedMount(
+                type="image", source="web:1", destination="/d", read_only=True, subpath="a/b"
+            ),
+        ),
     ],
 )
 def test_a_mount_object_is_parsed(spec: MountSpec, expected: WantedMount) -> None:
@@ -143,6 +149,15 @@ def test_a_mount_object_is_parsed(spec: MountSpec, expected: WantedMount) -> Non
         (MountSpec(target="/d", type="tmpfs", source="/s"), "field Source must not be specified"),
         (MountSpec(target="/d", type="npipe"), "mount type unknown"),
         (MountSpec(target="/d", type="volume", source="no/name"), "volume name"),
+        (MountSpec(target="/d", type="image"), "field Source must not be empty"),
+        (
+            MountSpec(target="/d", type="image", source="web", volume_options={}),
+            "field VolumeOptions must not",
+        ),
+        (
+            MountSpec(target="/d", type="image", source="w", image_options={"Subpath": "a/../b"}),
+            "relative",
+        ),
         (a_part("../x"), "relative"),
         (a_part("/x"), "relative"),
         (MountSpec(target="/d", type="volume", volume_options={"Subpath": "x"}), "anonymous"),
@@ -200,6 +215,14 @@ def test_own_mounts_hide_inherited_ones_and_these_the_images() -> None:
     host = HostConfig(binds=("/own:/a",), volumes_from=("other",))
     found = planned(host, volumes=("/a", "/b", "/c"), others=others)
     assert found == [("/a", "/own"), ("/b", "/vb"), ("/c", "")]
+
+
+def test_an_inherited_image_is_the_same_part_of_the_same_tree() -> None:
+    other = MountPoint(type="image", source="sha256:1", destination="/d", rw=False, subpath="a")
+    host = HostConfig(volumes_from=("o:rw",))
+    (mount,) = plan_mounts(ContainerConfig(), host, lambda _: [other])
+    assert isinstance(mount, MountPoint)
+    assert (mount.rw, mount.subpath, mount.source) == (False, "a", "sha256:1")
 
 
 @pytest.mark.parametrize(
