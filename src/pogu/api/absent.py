@@ -28,6 +28,15 @@ async def _no_such_plugin(call: Call) -> StreamResponse:
     raise NotFound(f'plugin "{call.name}" not found')
 
 
+async def _no_checkpoints(call: Call) -> StreamResponse:
+    """A Docker without experimental features answers so."""
+    raise NotImplementedByEngine(
+        "This experimental feature is disabled by default. Start the Docker daemon in experimental"
+        " mode in order to enable it.",
+        hint="Pogu has no checkpoints: `pogu pause` freezes a container",
+    )
+
+
 def _not_yet(what: str, hint: str = "") -> Handler:
     async def refuse(call: Call) -> StreamResponse:
         raise NotImplementedByEngine(f"{what} is not implemented by Pogu", hint=hint or None)
@@ -44,7 +53,8 @@ ROUTES = [
         for path in (f"/{noun}", f"/{noun}/{{rest}}")
     ),
     Route("GET", "/containers/{name}/attach/ws", _not_yet("attach by websocket")),
-    Route(_ANY, "/containers/{name}/checkpoints", _not_yet("checkpoint")),
+    Route(_ANY, "/containers/{name}/checkpoints", _no_checkpoints),
+    Route(_ANY, "/containers/{name}/checkpoints/{rest}", _no_checkpoints),
     Route("POST", "/networks/create", _not_yet("network create")),
     Route("POST", "/networks/{name}/connect", _not_yet("network connect")),
     Route("POST", "/networks/{name}/disconnect", _not_yet("network disconnect")),

@@ -147,8 +147,11 @@ async def wait(call: Call) -> StreamResponse:
     """
     condition = call.text("condition") or "not-running"
     exit_of = call.engine.containers.wait(call.name, condition)
-    response = await open_stream(call)
-    status = await exit_of
+    try:
+        response = await open_stream(call)
+        status = await exit_of
+    finally:
+        exit_of.cancel()  # a client that left waits no longer
     answer: dict[str, object] = {"StatusCode": status.exit_code}
     if status.error and condition == "not-running":
         answer["Error"] = {"Message": status.error}

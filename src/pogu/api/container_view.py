@@ -194,4 +194,5 @@ def host_config(config: HostConfig) -> dict[str, Any]:
     for key in ("Annotations", "Tmpfs", "Sysctls", "StorageOpt", "Init"):
         if tree[key] is None:
             del tree[key]
+    del tree["KernelMemory"]  # since API 1.42 it is no field
     return tree

@@ -152,6 +152,11 @@ async def start(call: Call) -> StreamResponse:
             " removed in v1.24",
             hint="send the HostConfig when the container is created",
         )
+    if call.text("checkpoint"):
+        raise InvalidParameter(
+            "checkpoint is only supported in experimental mode",
+            hint="Pogu has no checkpoints: `pogu pause` freezes a container",
+        )
     await finish(call.engine.containers.start(call.name))
     return empty()
 

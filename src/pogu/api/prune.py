@@ -36,6 +36,7 @@ async def _pruned(call: Call, choice: Choice) -> Plan:
 async def containers(call: Call) -> StreamResponse:
     """Remove stopped containers; with filters those that they leave."""
     filters = call.filters("until", "label", "label!")
+    _one_until(filters)
     plan = await _pruned(call, Choice(containers=_container_fits(filters)))
     return json_reply({"ContainersDeleted": _names(plan.containers)} | _sizes(plan))
 
@@ -50,6 +51,7 @@ async def volumes(call: Call) -> StreamResponse:
 
 async def images(call: Call) -> StreamResponse:
     filters = call.filters("dangling", "until", "label", "label!")
+    _one_until(filters)
     dangling = filters.pop("dangling", ["true"])[0].lower() not in ("0", "false")
     plan = await _pruned(call, Choice(images=(dangling, _image_fits(call, filters))))
     return json_reply({"ImagesDeleted": removed_lines(plan.images) or None} | _sizes(plan))
@@ -58,6 +60,7 @@ async def images(call: Call) -> StreamResponse:
 async def caches(call: Call) -> StreamResponse:
     """Remove the records whose result no image has; with `all` every one."""
     filters = call.filters("until", "unused-for", "id", "description")
+    _one_until(filters)
     for limit in ("keep-storage", "reserved-space", "max-used-space", "min-free-space"):
         if call.text(limit) not in ("", "0"):
             raise NotImplementedByEngine(
@@ -72,6 +75,7 @@ async def caches(call: Call) -> StreamResponse:
 async def everything(call: Call) -> StreamResponse:
     """What `system prune` would do: `all`, `volumes` and `filters` as there."""
     filters = call.filters("until", "label", "label!")
+    _one_until(filters)
     only = {"until": filters["until"]} if "until" in filters else {}
     choice = Choice(
         containers=_container_fits(filters),
@@ -123,6 +127,14 @@ def _sizes(plan: Plan) -> dict[str, object]:
 
 
 # ---- what the filters leave -----------------------------------------------------------------
+
+
+def _one_until(filters: Filters) -> None:
+    """Raises: InvalidParameter in Docker's words: two points in time are none."""
+    if len(set(filters.get("until", ()))) > 1:
+        raise InvalidParameter(
+            "more than one until filter specified", hint="give the earlier of the two only"
+        )
 
 
 def _labels_fit(labels: dict[str, str], filters: Filters) -> bool:

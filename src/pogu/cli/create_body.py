@@ -15,6 +15,10 @@ __all__ = ["create_body", "restart_policy"]
 
 Json = dict[str, object]
 
+_NETWORK_FLAGS = frozenset(
+    ("network", "net", "network-alias", "net-alias", "link", "link-local-ip", "ip", "ip6")
+)
+
 
 def restart_policy(text: str) -> Json:
     """`on-failure:3` → RestartPolicy. Raises: UsageError."""
@@ -61,10 +65,30 @@ def _mounts(values: Values) -> list[Json]:
     return mounts(values)
 
 
-def _host_config(values: Values, console: tuple[int, int]) -> tuple[Json, Json, Json]:
+def _network(values: Values) -> tuple[str, list[str], Json]:
+    """NetworkMode, Links of the default network and EndpointsConfig."""
+    if not values.given & _NETWORK_FLAGS:
+        return "default", [], {}
+    from pogu.cli import network_flags
+
+    links = [network_flags.link(text) for text in values.texts("link")]
+    mode = network_flags.network_mode(values)
+    own = network_flags.is_user_defined(mode)
+    return mode, [] if own else links, network_flags.networking(values)
+
+
+def _storage_options(values: Values) -> Json | None:
+    """Raises: UsageError."""
+    given = values.texts("storage-opt")
+    if any("=" not in text for text in given):
+        raise UsageError("invalid storage option", hint="--storage-opt size=10G")
+    return dict(pair(text) for text in given) or None
+
+
+def _host_config(values: Values, console: tuple[int, int]) -> tuple[Json, Json, Json, Json]:
     bindings, exposed = _ports(values)
     binds, anonymous = _volumes(values)
-    network = values.text("network") or values.text("net") or "default"
+    network, links, endpoints = _network(values)
     host: Json = {
         "Binds": binds or None,
         "ContainerIDFile": values.text("cidfile"),
@@ -89,11 +113,15 @@ def _host_config(values: Values, console: tuple[int, int]) -> tuple[Json, Json, 
         "ExtraHosts": [text.replace("=", ":", 1) for text in values.texts("add-host")] or None,
         "GroupAdd": values.texts("group-add") or None,
         "IpcMode": values.text("ipc"),
+        "Isolation": values.text("isolation"),
+        "KernelMemory": size_of(values, "kernel-memory"),
+        "Links": links or None,
         "PidMode": values.text("pid"),
         "Privileged": values.flag("privileged"),
         "PublishAllPorts": values.flag("publish-all"),
         "ReadonlyRootfs": values.flag("read-only"),
         "SecurityOpt": _security(values) or None,
+        "StorageOpt": _storage_options(values),
         "Tmpfs": dict(text.partition(":")[::2] for text in values.texts("tmpfs")) or None,
         "UTSMode": values.text("uts"),
         "UsernsMode": values.text("userns"),
@@ -104,7 +132,7 @@ def _host_config(values: Values, console: tuple[int, int]) -> tuple[Json, Json, 
         "Init": True if values.flag("init") else None,
         **limits(values),
     }
-    return host, exposed, anonymous
+    return host, exposed, anonymous, endpoints
 
 
 def create_body(values: Values, *, attach: set[str], console: tuple[int, int] = (0, 0)) -> Json:
@@ -112,7 +140,7 @@ def create_body(values: Values, *, attach: set[str], console: tuple[int, int] = 
 
     Raises: UsageError.
     """
-    host, exposed, anonymous = _host_config(values, console)
+    host, exposed, anonymous, endpoints = _host_config(values, console)
     stdin = values.flag("interactive")
     body: Json = {
         "Hostname": values.text("hostname"),
@@ -135,7 +163,7 @@ def create_body(values: Values, *, attach: set[str], console: tuple[int, int] = 
         "StopTimeout": values.number("stop-timeout"),
         "MacAddress": values.text("mac-address"),
         "HostConfig": host,
-        "NetworkingConfig": {"EndpointsConfig": {}},
+        "NetworkingConfig": {"EndpointsConfig": endpoints},
     }
     if "entrypoint" in values.given:
         body["Entrypoint"] = [values.text("entrypoint")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pogu.cli.flags import Flag
+from pogu.cli.foreign_flags import CONTENT_TRUST, WINDOWS_FLAGS
 
 __all__ = ["CREATE_FLAGS"]
 
@@ -31,6 +32,7 @@ CREATE_FLAGS = [
     Flag("--device-read-iops", "list", "Limit the reads a second of a device (/dev/x:1000)"),
     Flag("--device-write-bps", "list", "Limit the write rate of a device (/dev/x:1mb)"),
     Flag("--device-write-iops", "list", "Limit the writes a second of a device (/dev/x:1000)"),
+    CONTENT_TRUST,
     Flag("--dns", "list", "Set DNS servers"),
     Flag("--dns-option", "list", "Set DNS options"),
     Flag("--dns-search", "list", "Set DNS search domains"),
@@ -52,8 +54,13 @@ CREATE_FLAGS = [
     Flag("-i, --interactive", "bool", "Keep STDIN open even if not attached"),
     Flag("--ipc", "text", "IPC mode"),
     Flag("--ip", "text", "IPv4 address"),
+    Flag("--ip6", "text", "IPv6 address"),
+    Flag("--isolation", "text", "Isolation technology: default"),
+    Flag("--kernel-memory", "text", "Kernel memory limit (deprecated: no kernel has it)"),
     Flag("-l, --label", "list", "Set metadata"),
     Flag("--label-file", "list", "Read labels from a file"),
+    Flag("--link", "list", "Add a link to another container (name:alias)"),
+    Flag("--link-local-ip", "list", "Link-local addresses besides the own one"),
     Flag("--log-driver", "text", "Log driver: json-file, local or none"),
     Flag("--log-opt", "list", "Log options: max-size, max-file, max-age, labels, env, tag"),
     Flag("--mac-address", "text", "MAC address"),
@@ -63,8 +70,10 @@ CREATE_FLAGS = [
     Flag("--memory-swappiness", "int", "Swappiness, 0 to 100"),
     Flag("--mount", "list", "Attach a filesystem mount"),
     Flag("--name", "text", "Name of the container"),
-    Flag("--network", "text", "Network: bridge, none, host or container:NAME"),
-    Flag("--net", "text", "As --network"),
+    Flag("--network", "list", "Network: bridge, none, host or container:NAME"),
+    Flag("--net", "list", "As --network"),
+    Flag("--network-alias", "list", "Name in a network of your own"),
+    Flag("--net-alias", "list", "As --network-alias"),
     Flag("--no-healthcheck", "bool", "Disable any HEALTHCHECK of the image"),
     Flag("--oom-kill-disable", "bool", "Disable the OOM killer"),
     Flag("--oom-score-adj", "int", "Tune the host's OOM preferences, -1000 to 1000"),
@@ -85,10 +94,12 @@ CREATE_FLAGS = [
     Flag("--shm-size", "text", "Size of /dev/shm"),
     Flag("--stop-signal", "text", "Signal that stops the container"),
     Flag("--stop-timeout", "int", "Seconds to wait before it is killed"),
+    Flag("--storage-opt", "list", "Storage driver options of the container"),
     Flag("--sysctl", "list", "Sysctl options"),
     Flag("--tmpfs", "list", "Mount a tmpfs directory"),
     Flag("-t, --tty", "bool", "Allocate a pseudo-TTY"),
     Flag("--ulimit", "list", "Ulimit options"),
+    Flag("--use-api-socket", "bool", "Give it the engine's socket and your logins"),
     Flag("-u, --user", "text", "User name or UID (name|uid[:group|gid])"),
     Flag("--userns", "text", "User namespace"),
     Flag("--uts", "text", "UTS namespace"),
@@ -96,4 +107,5 @@ CREATE_FLAGS = [
     Flag("--volume-driver", "text", "Volume driver of the container's volumes"),
     Flag("--volumes-from", "list", "Mount the volumes of another container"),
     Flag("-w, --workdir", "text", "Working directory inside the container"),
+    *WINDOWS_FLAGS,
 ]

@@ -6,6 +6,7 @@ from pogu.cli.context import Context
 from pogu.cli.credentials import CredentialStore, auth_header, server_of
 from pogu.cli.failure import CliError
 from pogu.cli.flags import Command, Flag, Values
+from pogu.cli.foreign_flags import CONTENT_TRUST, refuse_content_trust
 from pogu.cli.images import split_tag
 from pogu.cli.progress import show_progress, status_lines
 
@@ -69,6 +70,7 @@ def _full_name(repository: str) -> str:
 
 
 def _pull(context: Context, values: Values) -> int:
+    refuse_content_trust(values)
     name = pull_image(
         context,
         values.args[0],
@@ -89,6 +91,7 @@ COMMANDS = {
         _pull,
         [
             Flag("-a, --all-tags", "bool", "All tagged images of the repository"),
+            CONTENT_TRUST,
             Flag("--platform", "text", "Platform of the image"),
             Flag("-q, --quiet", "bool", "Print the name only"),
         ],

@@ -6,6 +6,7 @@ from pogu.cli.context import Context
 from pogu.cli.credentials import CredentialStore, auth_header, server_of
 from pogu.cli.failure import CliError
 from pogu.cli.flags import Command, Flag, Values
+from pogu.cli.foreign_flags import CONTENT_TRUST, refuse_content_trust
 from pogu.cli.http import quote
 from pogu.cli.images import split_tag
 from pogu.cli.progress import show_progress, status_lines
@@ -14,6 +15,7 @@ __all__ = ["COMMANDS"]
 
 
 def _push(context: Context, values: Values) -> int:
+    refuse_content_trust(values)
     if "@" in values.args[0]:
         raise CliError("cannot push a digest reference", hint="push a tag: NAME:TAG")
     if not values.args[0]:
@@ -53,6 +55,7 @@ COMMANDS = {
             Flag("-a, --all-tags", "bool", "Push all tags of an image"),
             Flag("--compression", "text", "Compress every layer anew where needed: gzip or zstd"),
             Flag("--compression-level", "text", "1 to 9 for gzip, 1 to 22 for zstd"),
+            CONTENT_TRUST,
             Flag("--platform", "text", "Push the image of that platform"),
             Flag("-q, --quiet", "bool", "Suppress verbose output"),
         ],

@@ -9,6 +9,7 @@ from pogu.cli.create_body import create_body
 from pogu.cli.create_flags import CREATE_FLAGS
 from pogu.cli.failure import ApiError, CliError, UsageError
 from pogu.cli.flags import Command, Flag, Values
+from pogu.cli.foreign_flags import refuse_foreign
 from pogu.cli.http import Reply
 from pogu.cli.streams import DETACHED, Attachment
 from pogu.cli.terminal import is_terminal, terminal_size
@@ -117,8 +118,13 @@ def _create(context: Context, values: Values, attach: set[str]) -> str:
         raise UsageError("conflicting options: cannot specify both --restart and --rm")
     if values.flag("replace") and not values.text("name"):
         raise UsageError("cannot replace container without --name being set")
+    refuse_foreign(values)
     console = terminal_size() if values.flag("tty") else (0, 0)
     body = create_body(values, attach=attach, console=console)
+    if values.flag("use-api-socket"):
+        from pogu.cli.api_socket import with_api_socket
+
+        with_api_socket(context, body)
     policy = values.text("pull")
     if policy not in ("always", "missing", "never"):
         raise UsageError(
@@ -127,6 +133,10 @@ def _create(context: Context, values: Values, attach: set[str]) -> str:
     cid_file = _CidFile(values.text("cidfile"))
     try:
         container_id = _created(context, values, body, policy)
+        if values.flag("use-api-socket"):
+            from pogu.cli.api_socket import give_logins
+
+            give_logins(context, container_id)
     except BaseException:
         cid_file.drop()
         raise

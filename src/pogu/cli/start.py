@@ -5,6 +5,7 @@ from __future__ import annotations
 from pogu.cli.context import Context
 from pogu.cli.failure import UsageError
 from pogu.cli.flags import Command, Flag, Values
+from pogu.cli.foreign_flags import CHECKPOINT_FLAGS, refuse_checkpoint
 from pogu.cli.http import quote
 from pogu.cli.run import exit_code_of
 from pogu.cli.streams import DETACHED, Attachment
@@ -13,6 +14,7 @@ __all__ = ["COMMANDS"]
 
 
 def _start(context: Context, values: Values) -> int:
+    refuse_checkpoint(values)
     if not (values.flag("attach") or values.flag("interactive")):
         return context.each(
             values.args,
@@ -58,6 +60,7 @@ COMMANDS = {
         [
             Flag("-a, --attach", "bool", "Attach STDOUT and STDERR and pass signals on"),
             Flag("-i, --interactive", "bool", "Attach the container's STDIN"),
+            *CHECKPOINT_FLAGS,
             Flag("--detach-keys", "text", "Key sequence that detaches (ctrl-p,ctrl-q)"),
             Flag("--sig-proxy", "bool", "Pass received signals on to the process", True),
         ],

@@ -14,8 +14,9 @@ __all__ = ["COMMANDS"]
 
 # fmt: off
 _CHANGEABLE = frozenset((
-    "blkio-weight", "cpu-period", "cpu-quota", "cpu-shares", "cpus", "cpuset-cpus", "cpuset-mems",
-    "memory", "memory-reservation", "memory-swap", "pids-limit", "restart",
+    "blkio-weight", "cpu-period", "cpu-quota", "cpu-rt-period", "cpu-rt-runtime", "cpu-shares",
+    "cpus", "cpuset-cpus", "cpuset-mems", "kernel-memory", "memory",
+    "memory-reservation", "memory-swap", "pids-limit", "restart",
 ))
 # fmt: on
 

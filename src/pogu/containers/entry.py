@@ -89,6 +89,18 @@ class Entry:
     def exit_status(self) -> ExitStatus:
         return ExitStatus(exit_code=self.state.exit_code, error=self.state.error)
 
+    def add_waiter(
+        self, waiters: list[asyncio.Future[ExitStatus]], future: asyncio.Future[ExitStatus]
+    ) -> None:
+        """Wake `future` with the others; one that is cancelled before is forgotten."""
+
+        def forget(done: asyncio.Future[ExitStatus]) -> None:
+            if done in waiters:
+                waiters.remove(done)
+
+        waiters.append(future)
+        future.add_done_callback(forget)
+
     def tell_exit(self) -> None:
         """Wake those who wait for the end of this run."""
         _wake(self.exit_waiters, self.exit_status())

@@ -224,11 +224,16 @@ class Launcher:
         wanted = ports_to_publish(record.config, record.host_config) if mode != "none" else []
         asked = (record.networking.endpoints_config or {}).get(mode)
         mac = record.config.mac_address or (asked.mac_address if asked else "")
+        local = (asked.ipam_config or {}).get("LinkLocalIPs") if asked else None
         last_error: Conflict | None = None
         for ports in choices(wanted):
             try:
                 return await self._networks.connect(
-                    record.id, network=mode, ports=ports, mac_address=mac
+                    record.id,
+                    network=mode,
+                    ports=ports,
+                    mac_address=mac,
+                    link_local=[str(one) for one in local] if isinstance(local, list) else (),
                 )
             except Conflict as err:
                 last_error = self._named(err)

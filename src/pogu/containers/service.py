@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 
 from pogu.config import Config
@@ -424,8 +424,8 @@ class Containers:
                 removed.append((container.id, size))
         return removed
 
-    def wait(self, name: str, condition: str = "not-running") -> Awaitable[ExitStatus]:
-        """Subscribe now (before this returns) and give an awaitable of the exit.
+    def wait(self, name: str, condition: str = "not-running") -> asyncio.Future[ExitStatus]:
+        """Subscribe now (before this returns) and give a future of the exit; who leaves cancels it.
 
         `condition`: `not-running`, `next-exit`, `removed`. Everything the container wrote is in
         its log when the awaitable is done.
@@ -436,11 +436,11 @@ class Containers:
             if entry.ended.is_set() and entry.state.status is not Status.RESTARTING:
                 future.set_result(entry.exit_status())
             else:
-                entry.exit_waiters.append(future)
+                entry.add_waiter(entry.exit_waiters, future)
         elif condition == "next-exit":
-            entry.exit_waiters.append(future)
+            entry.add_waiter(entry.exit_waiters, future)
         elif condition == "removed":
-            entry.removal_waiters.append(future)
+            entry.add_waiter(entry.removal_waiters, future)
         else:
             raise InvalidParameter(
                 f'invalid condition: "{condition}"', hint="not-running, next-exit or removed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 from pogu.containers.limit_rules import check_limits, check_sysctls
 from pogu.containers.log_options import check_log_config
@@ -138,9 +139,30 @@ def _check_endpoints(request: CreateRequest) -> None:
                 f"invalid config for network {name}: invalid endpoint settings:\n"
                 "user specified IP address is supported on user defined networks only"
             )
+        if asked and asked.aliases:
+            _refuse(
+                f"invalid config for network {name}: invalid endpoint settings:\n"
+                "network-scoped alias is supported only for containers in user defined networks"
+            )
+        local = addresses.get("LinkLocalIPs")
+        for text in local if isinstance(local, list) else ():
+            _check_link_local(name, text)
     for mac in (request.mac_address, *(one.mac_address for one in endpoints.values() if one)):
         if mac and not re.fullmatch(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", mac):
             _refuse(f"address {mac}: invalid MAC address", "for example 02:42:ac:11:00:02")
+
+
+def _check_link_local(network: str, text: object) -> None:
+    try:
+        address = ip_address(str(text))
+    except ValueError:
+        address = None
+    if address is None or address.is_unspecified:
+        _refuse(
+            f"invalid config for network {network}: invalid endpoint settings:\n"
+            f"invalid link-local IP address: {text}",
+            "for example 169.254.10.1",
+        )
 
 
 def _check_joined_network(request: CreateRequest) -> None:
@@ -194,4 +216,12 @@ def _check_drivers(host: HostConfig, warnings: list[str]) -> None:
             "Pogu has the driver local",
         )
     if host.storage_opt:
-        warnings.append("Storage options are ignored: the writable layer has no size limit")
+        _refuse(
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+            "Pogu sets no limit to a container's writable layer; `pogu ps -s` shows its size",
+        )
+    if host.kernel_memory:
+        warnings.append(
+            "Specifying a kernel memory limit is deprecated and will be removed in a future"
+            " release."
+        )

@@ -66,10 +66,15 @@ def make_mount_points(target: Path, mounts: Sequence[MountPoint]) -> None:
 def _make(target: Path, mount: MountPoint) -> None:
     with RootedTree(target) as tree, contextlib.suppress(OSError, BadArchive):
         place = tree.place(mount.destination.strip("/"))
-        if mount.type != "tmpfs" and os.path.isfile(mount.source):
+        if mount.type == "bind" and _is_no_directory(mount.source):
             os.close(os.open(place.name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, dir_fd=place.parent))
         else:
             os.mkdir(place.name, 0o755, dir_fd=place.parent)
+
+
+def _is_no_directory(path: str) -> bool:
+    """True for a file or a socket that is there."""
+    return os.path.exists(path) and not os.path.isdir(path)
 
 
 def mount_volumes(target: Path, mounts: Sequence[MountPoint]) -> None:

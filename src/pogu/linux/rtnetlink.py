@@ -40,6 +40,7 @@ _RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER = 1, 3, 4, 10
 _IFLA_LINKINFO, _IFLA_NET_NS_FD = 18, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFA_F_NODAD = 2
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST = 254, 3, 1
@@ -122,12 +123,17 @@ def delete_link(name: str) -> Message:
     return Message(type=_RTM_DELLINK, flags=0, body=body, what=f"delete link {name}")
 
 
-def new_address(index: int, interface: ipaddress.IPv4Interface) -> Message:
-    """Give a link an address; no error when it has it."""
+def new_address(
+    index: int, interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface
+) -> Message:
+    """Give a link an address, usable at once; no error when it has it."""
     address = attribute(_IFA_LOCAL, interface.ip.packed)
     address += attribute(_IFA_ADDRESS, interface.ip.packed)
-    address += attribute(_IFA_BROADCAST, interface.network.broadcast_address.packed)
-    body = _ADDRESS.pack(socket.AF_INET, interface.network.prefixlen, 0, 0, index) + address
+    family, flags = socket.AF_INET6, _IFA_F_NODAD
+    if interface.version == 4:
+        family, flags = socket.AF_INET, 0
+        address += attribute(_IFA_BROADCAST, interface.network.broadcast_address.packed)
+    body = _ADDRESS.pack(family, interface.network.prefixlen, flags, 0, index) + address
     return Message(
         type=_RTM_NEWADDR, flags=_CREATE | _REPLACE, body=body, what=f"add address {interface}"
     )

@@ -185,6 +185,7 @@ class HostConfig(_Wire, frozen=True, kw_only=True):
     isolation: str = ""
     cpu_shares: int = 0
     memory: int = 0
+    kernel_memory: int = 0
     nano_cpus: int = 0
     cgroup_parent: str = ""
     blkio_weight: int = 0

@@ -9,11 +9,12 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network, ip_address, ip_interface
 from pathlib import Path
 
 from pogu.linux.netns import make_netns
 from pogu.linux.rtnetlink import (
+    Message,
     Rtnetlink,
     new_address,
     new_bridge,
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 _SYSCTL = Path("/proc/sys/net")
 _LOOPBACK_INDEX = 1
+_LINK_LOCAL_PREFIXES = {4: 16, 6: 64}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +151,22 @@ def _set_up_inside(host: Rtnetlink, endpoint: Endpoint, master: int, mtu: int) -
         interface = IPv4Interface(f"{endpoint.address}/{endpoint.prefix_length}")
         messages = [set_link_up(_LOOPBACK_INDEX), set_link_up(index)]
         messages.append(new_address(index, interface))
+        messages += _link_local_addresses(endpoint, index)
         if endpoint.gateway:
             messages.append(new_default_route(endpoint.gateway))
         here.request(*messages)
+
+
+def _link_local_addresses(endpoint: Endpoint, index: int) -> list[Message]:
+    """IPv6 is off in a container but where an address of it was asked for."""
+    found = []
+    for text in endpoint.link_local:
+        version = ip_address(text).version
+        if version == 6:
+            _write_sysctl(f"ipv6/conf/{endpoint.interface}/disable_ipv6", "0")
+        prefix = _LINK_LOCAL_PREFIXES[version]
+        found.append(new_address(index, ip_interface(f"{text}/{prefix}")))
+    return found
 
 
 def _add_veth(host: Rtnetlink, endpoint: Endpoint, master: int, mtu: int) -> None:

@@ -53,5 +53,7 @@ class Endpoint:
     interface: str
     """Inside the namespace: eth0; empty for none."""
     ports: tuple[PublishedPort, ...]
+    link_local: tuple[str, ...] = ()
+    """Addresses besides the own one, IPv4 and IPv6."""
     veth: str = ""
     """The other end of `interface`, on the host."""

@@ -130,6 +130,7 @@ class Networks:
         network: str,
         ports: Sequence[PublishedPort] = (),
         mac_address: str = "",
+        link_local: Sequence[str] = (),
     ) -> Endpoint:
         """Make the network namespace file `<run_root>/netns/<owner>`, with lo up, and, on a
         bridge network, eth0 with an address and route, and publish the ports.
@@ -145,7 +146,7 @@ class Networks:
         with _host_errors():
             if place.bridge:
                 place = await self._ensure(place)
-                endpoint = await self._reserve(owner, place, ports, mac_address)
+                endpoint = await self._reserve(owner, place, ports, mac_address, link_local)
             else:
                 endpoint = self._lo_only(owner, place)
                 self._store.put_endpoint(endpoint)
@@ -180,7 +181,12 @@ class Networks:
         return self._store.set_subnet(network, subnet=str(subnet), gateway=gateway)
 
     async def _reserve(
-        self, owner: str, network: Network, ports: Sequence[PublishedPort], mac_address: str
+        self,
+        owner: str,
+        network: Network,
+        ports: Sequence[PublishedPort],
+        mac_address: str,
+        link_local: Sequence[str],
     ) -> Endpoint:
         """Take address and ports, in the row and in the kernel, without a pause between."""
         held = await self._publisher.hold(ports, self._store.endpoints.values())
@@ -198,6 +204,7 @@ class Networks:
                 mac_address=mac_address or mac_of(address),
                 interface="eth0",
                 ports=tuple(one.port for one in held),
+                link_local=tuple(link_local),
                 veth=_VETH_PREFIX + secrets.token_hex(6),
             )
             self._store.put_endpoint(endpoint)

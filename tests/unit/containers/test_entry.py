@@ -99,3 +99,16 @@ async def test_refused_attachers_learn_why() -> None:
     with pytest.raises(Conflict):
         await future
     assert entry.attachers == []
+
+
+async def test_who_waits_no_longer_is_forgotten() -> None:
+    entry = a_container(status=Status.RUNNING)
+    stays, leaves = a_future(), a_future()
+    for future in (stays, leaves):
+        entry.add_waiter(entry.exit_waiters, future)
+    leaves.cancel()
+    await asyncio.sleep(0)
+    assert entry.exit_waiters == [stays]
+    entry.tell_exit()
+    await asyncio.sleep(0)
+    assert (stays.result().exit_code, entry.exit_waiters) == (0, [])

@@ -159,7 +159,7 @@ async def test_not_running_waits_for_the_end(containers: Containers) -> None:
 
 async def test_next_exit_waits_for_an_end_to_come(containers: Containers, host: FakeHost) -> None:
     await make(containers)
-    waiting = cast("asyncio.Future[ExitStatus]", containers.wait("web", "next-exit"))
+    waiting = containers.wait("web", "next-exit")
     await asyncio.sleep(0)
     assert not waiting.done()
     host.next = [sh("exit 6")]
@@ -169,7 +169,7 @@ async def test_next_exit_waits_for_an_end_to_come(containers: Containers, host: 
 
 async def test_removed_waits_beyond_the_end(containers: Containers, host: FakeHost) -> None:
     await make(containers)
-    waiting = cast("asyncio.Future[ExitStatus]", containers.wait("web", "removed"))
+    waiting = containers.wait("web", "removed")
     host.next = [sh("exit 6")]
     await containers.start("web")
     await until(lambda: containers.resolve("web").state.status is Status.EXITED)

@@ -1,0 +1,91 @@
+"""Flags of `docker run` that few use: what they do, and in which words they are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.conformance.clients import DockerCli, Wire, needs_docker_cli
+from tests.engine_process import EngineProcess
+
+pytestmark = [pytest.mark.root, needs_docker_cli]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--storage-opt", "size=1G"), "--storage-opt is supported only for overlay over xfs with"),
+        (("--ip", "10.9.9.9"), "user specified IP address is supported on user defined networks"),
+        (("--ip6", "fd00::9"), "user specified IP address is supported on user defined networks"),
+        (("--link-local-ip", "x"), "invalid link-local IP address: x"),
+        (("--isolation", "hyperv"), "invalid isolation 'hyperv' on linux"),
+        (("--volume-driver", "x", "-v", "a:/a"), "error looking up volume plugin x"),
+    ],
+)
+def test_what_this_engine_cannot_do_is_refused(
+    docker: DockerCli, engine: EngineProcess, words: tuple[str, ...], message: str
+) -> None:
+    assert message in docker.refused("run", *words, "busybox", code=125)
+    ours = engine.call("run", *words, "busybox")
+    assert (ours.returncode, message in ours.stderr) == (125, True)
+
+
+def test_deprecated_and_default_values_are_let_through(docker: DockerCli) -> None:
+    options = ("--isolation", "default", "--volume-driver", "local", "--disable-content-trust")
+    assert docker.run(*options, "busybox", "echo", "hello") == "hello"
+    done = docker.call("run", "--kernel-memory", "64m", "--rm", "busybox", "true")
+    assert done.returncode == 0
+
+
+def test_link_local_addresses_are_the_containers(engine: EngineProcess) -> None:
+    options = ("--link-local-ip", "169.254.9.9", "--link-local-ip", "fe80::9")
+    shown = engine.ok("run", "--rm", *options, "busybox", "ip", "addr", "show", "eth0")
+    assert "inet 169.254.9.9/16" in shown
+    assert "inet6 fe80::9/64" in shown
+
+
+def test_alias_on_the_default_network_is_refused(wire: Wire) -> None:
+    endpoints = {"EndpointsConfig": {"bridge": {"Aliases": ["a"]}}}
+    body = {"Image": "busybox", "NetworkingConfig": endpoints}
+    answer = wire.ask("POST", "/containers/create", body)
+    assert answer.status == 400
+    assert "network-scoped alias is supported only for containers in user" in answer.message
+
+
+def test_checkpoints_are_refused(engine: EngineProcess, wire: Wire) -> None:
+    container = wire.create()
+    answer = wire.ask("POST", f"/containers/{container}/start?checkpoint=x")
+    assert (answer.status, answer.message.splitlines()[0]) == (
+        400,
+        "checkpoint is only supported in experimental mode",
+    )
+    assert (
+        "experimental feature is disabled"
+        in wire.ask("GET", f"/containers/{container}/checkpoints").message
+    )
+    assert (
+        "daemon with experimental features"
+        in engine.call("start", "--checkpoint", "x", container).stderr
+    )
+
+
+def test_two_points_in_time_are_refused(wire: Wire) -> None:
+    filters = json.dumps({"until": ["1h", "2h"]})
+    for noun in ("containers", "images", "build"):
+        answer = wire.ask("POST", f"/{noun}/prune?filters={filters.replace(' ', '')}")
+        assert (answer.status, answer.message.splitlines()[0]) == (
+            400,
+            "more than one until filter specified",
+        )
+
+
+def test_api_socket_and_logins_are_inside(
+    engine: EngineProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = {"auths": {"registry.example": {"auth": "dTpw"}}}
+    (tmp_path / "config.json").write_text(json.dumps(login))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    script = "test -S /var/run/docker.sock && cat $DOCKER_CONFIG/config.json"
+    shown = engine.ok("run", "--rm", "--use-api-socket", "busybox", "sh", "-c", script)
+    assert json.loads(shown) == login
