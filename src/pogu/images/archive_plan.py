@@ -26,7 +26,7 @@ from pogu.oci.archive import (
     blob_path,
 )
 from pogu.oci.digest import Digest, sha256_digest
-from pogu.oci.image import ImageConfig, Manifest, MediaType, decode_image_config
+from pogu.oci.image import ImageConfig, Manifest, MediaType, check_depth, decode_image_config
 from pogu.oci.index import INDEXES, Index
 from pogu.oci.reference import Reference, parse_reference
 
@@ -160,6 +160,7 @@ def _check_count(layers: Sequence[object], config: ImageConfig) -> None:
             f"invalid manifest, layers length mismatch: expected {len(layers)}, got"
             f" {len(config.rootfs.diff_ids)}"
         )
+    check_depth(len(layers))
 
 
 def _check_platform(image: ArchivedImage, wanted: Platform) -> None:

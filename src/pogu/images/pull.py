@@ -36,7 +36,7 @@ from pogu.images.store import ImageStore
 from pogu.images.verification import Verification
 from pogu.linux.blocking import in_thread, in_thread_to_end
 from pogu.oci.digest import ChainId, DiffId, Digest, chain_ids
-from pogu.oci.image import Descriptor, Manifest, decode_image_config
+from pogu.oci.image import Descriptor, Manifest, check_depth, decode_image_config
 from pogu.oci.index import INDEXES, MANIFESTS
 from pogu.oci.reference import Reference
 from pogu.registry.client import FetchedManifest, Repository
@@ -210,6 +210,7 @@ class Puller:
                 f"{named.familiar}: the config names {len(diff_ids)} layers, the manifest"
                 f" {len(manifest.layers)}"
             )
+        check_depth(len(diff_ids))
         await self._fetch_layers(repository, named, manifest.layers, diff_ids, emit)
         await in_thread(self._blobs.write, fetched.raw)
         image = await self._images.create_raw(raw_config, config)

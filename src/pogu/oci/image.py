@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pogu.errors import InvalidParameter
 from pogu.model.container import ContainerConfig
 from pogu.oci.digest import DiffId, Digest, check_digest
 
@@ -18,10 +19,13 @@ __all__ = [
     "Manifest",
     "MediaType",
     "RootFs",
+    "check_depth",
     "decode_image_config",
     "encode_image_config",
     "is_foreign",
 ]
+
+_MAX_DEPTH = 127
 
 
 class MediaType:
@@ -46,6 +50,14 @@ def is_foreign(media_type: str) -> bool:
     """True for a layer that its makers allow nobody to pass on (image-spec layer.md,
     "Non-Distributable Layers")."""
     return ".nondistributable." in media_type or ".foreign." in media_type
+
+
+def check_depth(layers: int) -> None:
+    """Docker's overlay2 stacks no more. Raises: InvalidParameter in its words."""
+    if layers > _MAX_DEPTH:
+        raise InvalidParameter(
+            "max depth exceeded", hint=f"the image has {layers} layers, more than {_MAX_DEPTH}"
+        )
 
 
 class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -28,6 +28,8 @@ _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _OPAQUE_XATTR = "trusted.overlay.opaque"
 _DEFAULT_ACL = "system.posix_acl_default"
+_HOLE_BYTES = 1 << 16
+_ZEROS = bytes(_HOLE_BYTES)
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _SPECIAL = {
@@ -235,9 +237,10 @@ class Unpacker:
             if not data:
                 raise BadArchive("invalid tar archive: a sparse file lacks content")
             left -= len(data)
-            written = os.write(fd, data)
-            while written < len(data):
-                written += os.write(fd, data[written:])
+            if data[0] or len(data) < _HOLE_BYTES:  # most files: no second look
+                _write_all(fd, data)
+            else:
+                _write_with_holes(fd, data)
         if self._journal is not None:
             path = place.real_path
             number = self._journal.content(path, offset, size)
@@ -322,6 +325,24 @@ class Unpacker:
                 os.utime(fd, ns=(time_ns, time_ns))
             finally:
                 os.close(fd)
+
+
+def _write_all(fd: int, data: memoryview) -> None:
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, data[written:])
+
+
+def _write_with_holes(fd: int, data: memoryview) -> None:
+    """Write `data` where the file stands; a block of zeros takes no space on disk."""
+    for at in range(0, len(data), _HOLE_BYTES):
+        block = data[at : at + _HOLE_BYTES]
+        if block[0] or len(block) < _HOLE_BYTES or bytes(block) != _ZEROS:
+            _write_all(fd, block)
+        else:
+            end = os.lseek(fd, _HOLE_BYTES, os.SEEK_CUR)
+            if os.fstat(fd).st_size < end:
+                os.ftruncate(fd, end)
 
 
 def _modes_given_exactly(root_fd: int) -> int:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
+from pogu.errors import InvalidParameter
 from pogu.model.container import ContainerConfig, HealthConfig
-from pogu.oci.image import HistoryEntry, ImageConfig, decode_image_config, encode_image_config
+from pogu.oci.image import (
+    HistoryEntry,
+    ImageConfig,
+    check_depth,
+    decode_image_config,
+    encode_image_config,
+)
 
 CONFIG = ImageConfig(
     architecture="amd64",
@@ -37,3 +46,9 @@ def test_fields_without_a_value_are_left_out() -> None:
         b'{"architecture":"amd64","config":{},"os":"linux",'
         b'"rootfs":{"diff_ids":[],"type":"layers"}}'
     )
+
+
+def test_more_layers_than_docker_stacks_are_refused() -> None:
+    check_depth(127)
+    with pytest.raises(InvalidParameter, match="max depth exceeded"):
+        check_depth(128)

@@ -216,6 +216,14 @@ def test_a_sparse_file_has_its_holes(root: Path) -> None:
     assert done.size_bytes == 1 << 20
 
 
+@pytest.mark.parametrize("tail", [b"tail", b""])
+def test_long_runs_of_zeros_take_no_space(root: Path, tail: bytes) -> None:
+    content = b"head" + bytes(64 << 20) + tail
+    apply_tar(a_tar([a_file("disk", content)]), root)
+    assert (root / "disk").read_bytes() == content
+    assert (root / "disk").stat().st_blocks * 512 < 4 << 20
+
+
 def test_user_attributes_are_set(root: Path) -> None:
     apply_tar(a_tar([an_entry("f", pax={"SCHILY.xattr.user.colour": "bl\u00e4u"})]), root)
     try:
