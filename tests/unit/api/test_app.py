@@ -103,7 +103,7 @@ def route_of(method: str, path: str) -> tuple[str, dict[str, str]] | None:
         ("POST", "/build/prune", "prune.caches", {}),
         ("GET", "/volumes/v", "volumes.inspect", {"name": "v"}),
         ("GET", "/swarm", "absent._swarm", {}),
-        ("GET", "/containers/web/checkpoints", "absent.refuse", {"name": "web"}),
+        ("GET", "/containers/web/checkpoints", "absent._no_checkpoints", {"name": "web"}),
     ],
 )
 def test_a_request_finds_its_handler(
