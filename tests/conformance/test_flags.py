@@ -89,3 +89,25 @@ def test_api_socket_and_logins_are_inside(
     script = "test -S /var/run/docker.sock && cat $DOCKER_CONFIG/config.json"
     shown = engine.ok("run", "--rm", "--use-api-socket", "busybox", "sh", "-c", script)
     assert json.loads(shown) == login
+
+
+def test_a_link_is_a_name_and_variables(docker: DockerCli) -> None:
+    docker.serve("shop-db", "-e", "COLOUR=blue", "--expose", "80", "-h", "store")
+    script = "wget -qO- http://db; wget -qO- http://store; env; cat /etc/hosts"
+    docker.ok("create", "--name", "web", "--link", "shop-db:db", "busybox", "sh", "-c", script)
+    address = docker.show("{{.NetworkSettings.IPAddress}}", "shop-db")
+    shown = docker.ok("start", "-a", "web").splitlines()
+    assert shown[:2] == ["hello", "hello"]
+    assert f"DB_PORT_80_TCP_ADDR={address}" in shown
+    assert f"DB_PORT=tcp://{address}:80" in shown
+    assert {"DB_NAME=/web/db", "DB_ENV_COLOUR=blue"} <= set(shown)
+    assert f"{address}\tdb store shop-db" in shown
+    assert docker.show("{{.HostConfig.Links}}", "web") == "[/shop-db:/web/db]"
+
+
+def test_a_link_needs_a_running_container(docker: DockerCli) -> None:
+    said = docker.refused("run", "--link", "nobody:db", "busybox", code=125)
+    assert "could not get container for nobody: No such container: nobody" in said
+    docker.ok("create", "--name", "idle", "busybox")
+    said = docker.refused("run", "--name", "web", "--link", "idle:db", "busybox", code=125)
+    assert "Cannot link to a non running container: /idle AS /web/db" in said

@@ -100,6 +100,7 @@ def inspected(
     lower_directories: tuple[object, ...] = (),
     sizes: tuple[int, int] | None = None,
     exec_ids: Sequence[str] = (),
+    links: Sequence[str] = (),
 ) -> dict[str, object]:
     """Return the answer to `GET /containers/{name}/json`."""
     record = container.record
@@ -123,7 +124,7 @@ def inspected(
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": list(exec_ids) or None,
-        "HostConfig": host_config(record.host_config),
+        "HostConfig": host_config(record.host_config) | {"Links": list(links) or None},
         "GraphDriver": {
             "Name": "overlay2",
             "Data": {

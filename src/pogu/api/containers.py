@@ -141,6 +141,7 @@ async def inspect(call: Call) -> StreamResponse:
             lower_directories=lower,
             sizes=sizes,
             exec_ids=engine.containers.execs.of_container(container.id),
+            links=engine.containers.links_of(container),
         )
     )
 

@@ -16,6 +16,7 @@ import msgspec
 from pogu.containers.entry import Entry
 from pogu.containers.launch import Launcher, missing_bind
 from pogu.containers.limits import resources_of
+from pogu.containers.links import parse_link
 from pogu.containers.merge import command_line, merge_config
 from pogu.containers.model import ContainerRecord, ContainerState, MountPoint
 from pogu.containers.mounts import WantedMount, plan_mounts, with_source
@@ -119,8 +120,30 @@ class Creator:
             if kind == "container" and colon:
                 with contextlib.suppress(NotFound):
                     ids[field] = f"container:{self._registry.find(name).id}"
-        host = msgspec.structs.replace(host, **ids)
+        links = tuple(self._link(text) for text in host.links or ()) or None
+        host = msgspec.structs.replace(host, links=links, **ids)
         return msgspec.structs.replace(request, host_config=host)
+
+    def _link(self, text: str) -> str:
+        """Name the linked container by its ID: where it joined a network, by that of its owner.
+
+        Raises: InvalidParameter in Docker's words.
+        """
+        name, alias = parse_link(text)
+        try:
+            other = self._registry.find(name)
+            while (mode := network_mode(other.record.host_config)).startswith("container:"):
+                other = self._registry.find(mode.removeprefix("container:"))
+        except NotFound as err:
+            raise InvalidParameter(
+                f"could not get container for {name}: {err.message}", hint=err.hint
+            ) from err
+        if mode == "host":
+            raise InvalidParameter(
+                "conflicting options: host type networking can't be used with links. This would"
+                " result in undefined behavior"
+            )
+        return f"{other.id}:{alias}"
 
     def _with_log_driver(self, request: CreateRequest) -> CreateRequest:
         """The default is the one of this day, whatever the configuration has later."""

@@ -18,6 +18,7 @@ from pogu.config import Config
 from pogu.containers.device_requests import cdi_names
 from pogu.containers.entry import Entry
 from pogu.containers.image_mount import MountSources
+from pogu.containers.links import link_environment, link_names
 from pogu.containers.log_options import FILE_DRIVERS, log_bounds
 from pogu.containers.model import ContainerRecord, MountPoint
 from pogu.containers.ports import choices, ports_to_publish
@@ -25,11 +26,12 @@ from pogu.containers.subpath import subpath_of
 from pogu.containers.validate import network_mode
 from pogu.containers.workload import container_workload
 from pogu.crash_point import crash_point
-from pogu.errors import Conflict, EngineError, InvalidParameter
+from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound
 from pogu.images.image import host_architecture
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup import CgroupSetup
 from pogu.linux.openat2 import openat2_in_root
+from pogu.model.container import ContainerConfig
 from pogu.network.files import hosts_text, resolv_conf_text
 from pogu.network.service import Endpoint, Networks
 from pogu.runtime.cdi import edited, read_devices
@@ -117,16 +119,17 @@ class Launcher:
         """What `held` has must stay until the process is made."""
         record = entry.record
         joined = self._check_joined(record)
+        linked = self._linked(entry)
         connecting = asyncio.ensure_future(self._connect(record))
         try:
             rootfs = await in_thread(self.mount, record)
             await self._use_volumes(record, rootfs)
             user = await in_thread(self._checked_user, record, rootfs)
             endpoint = await connecting
-            hostname = self._write_files(entry, endpoint)
+            hostname = self._write_files(entry, endpoint, linked)
             mounts = await in_thread(self._held_mounts, record, held)
             workload = container_workload(
-                msgspec.structs.replace(record, mounts=tuple(mounts)),
+                msgspec.structs.replace(record, mounts=tuple(mounts), config=_told(entry, linked)),
                 directory=self.directory(record.id),
                 rootfs=rootfs,
                 user=user,
@@ -248,7 +251,30 @@ class Launcher:
                     error.hint = error.hint.replace(word, f"{self._find(word).name} ({word})")
         return error
 
-    def _write_files(self, entry: Entry, endpoint: Endpoint | None) -> str:
+    def _linked(self, entry: Entry) -> list[tuple[str, Entry, str]]:
+        """Return alias, container and address of each link. Raises: Conflict in Docker's words."""
+        host = entry.record.host_config
+        found = []
+        for link in (host.links or ()) if network_mode(host) == "bridge" else ():
+            other_id, _, alias = link.partition(":")
+            try:
+                other = self._find(other_id)
+            except NotFound:
+                continue  # removed since: the link went with it
+            endpoint = self._networks.endpoint(other.id)
+            if not other.active:
+                raise Conflict(
+                    f"Cannot link to a non running container: /{other.name} AS"
+                    f" /{entry.name}/{alias}",
+                    hint=f"start it first: pogu start {other.name}",
+                )
+            if endpoint is not None and endpoint.address:
+                found.append((alias, other, endpoint.address))
+        return found
+
+    def _write_files(
+        self, entry: Entry, endpoint: Endpoint | None, linked: list[tuple[str, Entry, str]]
+    ) -> str:
         """Write hosts, hostname and resolv.conf; return the hostname."""
         record, directory = entry.record, self.directory(entry.id)
         host, mode = record.host_config, network_mode(record.host_config)
@@ -262,7 +288,7 @@ class Launcher:
             hostname=hostname,
             domainname=record.config.domainname,
             address=endpoint.address if endpoint else "",
-            extra_hosts=host.extra_hosts or (),
+            extra_hosts=[*(host.extra_hosts or ()), *_link_hosts(linked)],
             gateway=endpoint.gateway if endpoint else "127.0.0.1",
         )
         if mode == "host":
@@ -311,6 +337,23 @@ class Launcher:
         finally:
             os.close(fd)
         await copy_up(Path(source), self._config.paths.volumes / mount.name)
+
+
+def _link_hosts(linked: list[tuple[str, Entry, str]]) -> list[str]:
+    """As extra hosts: `names:address`."""
+    return [
+        f"{link_names(alias, hostname=one.record.config.hostname, name=one.name)}:{address}"
+        for alias, one, address in linked
+    ]
+
+
+def _told(entry: Entry, linked: list[tuple[str, Entry, str]]) -> ContainerConfig:
+    """Return its config with the variables of its links, below its own ones."""
+    config = entry.record.config
+    env: tuple[str, ...] = ()
+    for alias, other, address in linked:
+        env += link_environment(other.record, owner=entry.name, alias=alias, address=address)
+    return msgspec.structs.replace(config, env=env + (config.env or ())) if env else config
 
 
 def _read(path: str | Path) -> str:

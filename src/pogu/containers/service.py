@@ -222,6 +222,15 @@ class Containers:
         """
         return self._snapshot(self._registry.find(name))
 
+    def links_of(self, container: Container) -> list[str]:
+        """`/other:/name/alias`, as inspect shows them; those of removed ones are left out."""
+        found = []
+        for link in container.record.host_config.links or ():
+            other, _, alias = link.partition(":")
+            with contextlib.suppress(NotFound):
+                found.append(f"/{self._registry.find(other).name}:/{container.name}/{alias}")
+        return found
+
     def all(self) -> list[Container]:
         """Every container, newest first."""
         entries = sorted(self._registry, key=lambda one: one.record.created, reverse=True)

@@ -6,10 +6,11 @@ import re
 from ipaddress import ip_address
 
 from pogu.containers.limit_rules import check_limits, check_sysctls
+from pogu.containers.links import parse_link
 from pogu.containers.log_options import check_log_config
 from pogu.containers.ports import parse_exposed, requested_ports
 from pogu.containers.signals import parse_signal
-from pogu.errors import InvalidParameter, NotImplementedByEngine
+from pogu.errors import InvalidParameter
 from pogu.model.container import CreateRequest, HostConfig
 
 __all__ = ["check_changeable", "check_name", "check_request", "network_mode"]
@@ -121,12 +122,8 @@ def _check_network(request: CreateRequest, warnings: list[str]) -> None:
     if mode.startswith("container:"):
         _check_joined_network(request)
     _check_endpoints(request)
-    if host.links:
-        raise NotImplementedByEngine(
-            f"links are not implemented by Pogu: {host.links[0]}",
-            hint="containers reach each other by address: inspect -f '{{.NetworkSettings."
-            "IPAddress}}', or share one network with --network container:NAME",
-        )
+    for link in host.links or ():
+        parse_link(link)
 
 
 def _check_endpoints(request: CreateRequest) -> None:
