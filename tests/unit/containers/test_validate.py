@@ -155,7 +155,7 @@ def test_the_hosts_name_cannot_be_changed() -> None:
             "Published ports are discarded",
         ),
         (HostConfig(oom_kill_disable=True), "OOM killer is disabled"),
-        (HostConfig(kernel_memory=1), "kernel memory limit is deprecated"),
+        (HostConfig(kernel_memory=1), "Specifying a kernel memory limit"),
     ],
 )
 def test_what_has_no_effect_is_warned_about(host: HostConfig, warning: str) -> None:
