@@ -108,9 +108,10 @@ def _monitors(engine: EngineProcess) -> Iterator[str]:
 
 
 def _cgroups(engine: EngineProcess) -> Iterator[str]:
-    """Those of all containers that the engine ever had: cgroups know no storage root."""
+    """Those of its containers and of those it had lately: cgroups know no storage root."""
     events = (engine.root / "events.jsonl").read_text()
+    present = _names(engine.root / "containers")
     for parent in (_CGROUPS, *_CGROUPS.glob("*")):
         for path in (parent / "pogu").glob("?" * 64):
-            if path.name in events:
+            if path.name in present or path.name in events:
                 yield f"{path.name} {parent.name}"

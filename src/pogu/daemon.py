@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     root, run_root = _option(words, "--root"), _option(words, "--run-root")
     foreground = "--foreground" in words
     os.umask(0o022)
+    _take_descriptors()
     try:
         config = load_config(
             root=Path(root) if root else None, run_root=Path(run_root) if run_root else None
@@ -73,6 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.close(root_lock)
     os.close(lock)
     return code
+
+
+def _take_descriptors() -> None:
+    """Raise the soft limit to the hard one: each container, client and port costs descriptors."""
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _option(words: list[str], name: str) -> str | None:

@@ -23,6 +23,10 @@ _RESERVE_BYTES = 1 << 20
 """What stop and remove may write once the disk is full: without it nobody could make room."""
 
 
+_FOR_COMMITS_BYTES = _RESERVE_BYTES * 3 // 4
+"""Of the reserve: the log of commits has it at once, before a container's output takes it."""
+
+
 def _keep_free(reserve: Path) -> None:
     if reserve.exists():
         return
@@ -110,7 +114,7 @@ class Database:
                 if self._connection.in_transaction:  # SQLite itself has ended some that failed
                     self._connection.execute("ROLLBACK")
                 if getattr(err, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                    self._reserve.unlink(missing_ok=True)
+                    self._let_reserve_go()
                     raise SystemFailure(
                         "write state.db: no space left on device",
                         hint="a small reserve was let go: stop or remove something now (`pogu rm"
@@ -121,6 +125,17 @@ class Database:
                 self._depth -= 1
                 if durable:
                     self._connection.execute("PRAGMA synchronous=NORMAL")
+
+    def _let_reserve_go(self) -> None:
+        """Give most of it to the log; what lies behind its last commit SQLite passes over."""
+        self._reserve.unlink(missing_ok=True)
+        fd = os.open(self._log, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fallocate(fd, os.fstat(fd).st_size, _FOR_COMMITS_BYTES)
+        except OSError:
+            return  # it was let go before
+        finally:
+            os.close(fd)
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:

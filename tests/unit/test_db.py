@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,21 @@ def test_what_is_synced_can_be_read_from_the_log_alone(tmp_path: Path) -> None:
     db.sync()
     assert b"written" in (tmp_path / "state.db-wal").read_bytes()
     db.close()
+
+
+def test_what_the_reserve_gives_to_the_log_is_no_commit(tmp_path: Path) -> None:
+    """As after a kill: the files are copied while the database is open."""
+    database = Database(tmp_path / "state.db")
+    database.migrate("x", ["CREATE TABLE x (n INTEGER)"])
+    for number in range(3):
+        with database.transaction() as tx:
+            tx.execute("INSERT INTO x VALUES (?)", (number,))
+        database._let_reserve_go()
+    assert (tmp_path / "state.db-wal").stat().st_size > 1 << 20
+    (tmp_path / "copy").mkdir()
+    for name in ("state.db", "state.db-wal"):
+        shutil.copy(tmp_path / name, tmp_path / "copy" / name)
+    found = Database(tmp_path / "copy" / "state.db")
+    assert [row["n"] for row in found.query("SELECT n FROM x ORDER BY n")] == [0, 1, 2]
+    found.close()
+    database.close()
