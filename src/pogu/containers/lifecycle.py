@@ -571,19 +571,20 @@ class Lifecycle:
         if entry.removed:
             return
         self._stop_restarting(entry)
-        if entry.state.status is not Status.REMOVING:
-            self.change(entry, status=Status.REMOVING)
+        volumes = volumes or entry.state.removes_volumes
+        if (entry.state.status, entry.state.removes_volumes) != (Status.REMOVING, volumes):
+            self.change(entry, status=Status.REMOVING, removes_volumes=volumes)
         await self._launcher.release(entry.id)
         trash = self._set_aside(self._launcher.directory(entry.id))
-        self._rows.delete(entry.id, self._remembered(entry))
-        entry.removed = True
-        self._forget(entry)
-        self._backoff.forget(entry.id)
-        if volumes:
+        if volumes:  # before the row: nobody else knows of them
             for mount in entry.record.mounts:
                 if mount.type == "volume" and len(mount.name) == 64:
                     with contextlib.suppress(EngineError):
                         self._remove_volume(mount.name)
+        self._rows.delete(entry.id, self._remembered(entry))
+        entry.removed = True
+        self._forget(entry)
+        self._backoff.forget(entry.id)
         self.publish(entry, "destroy")
         entry.refuse_attachers(Conflict(f"container {entry.id} was removed"))
         entry.tell_removal()

@@ -108,6 +108,8 @@ class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
     """Of this run; it is committed before the signal is sent."""
     ends: tuple[End, ...] = ()
     """The last ones, newest last."""
+    removes_volumes: bool = False
+    """A removal that was begun takes its anonymous volumes along."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,9 +88,10 @@ class Registry:
         return users
 
     def using_volume(self, name: str) -> list[str]:
-        """IDs of the containers that mount a volume."""
+        """IDs of the containers that mount a volume and do not take it along when they go."""
         return [
             entry.id
             for entry in self._entries.values()
-            if any(mount.type == "volume" and mount.name == name for mount in entry.record.mounts)
+            if not entry.state.removes_volumes
+            and any(mount.type == "volume" and mount.name == name for mount in entry.record.mounts)
         ]

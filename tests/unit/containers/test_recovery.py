@@ -7,12 +7,13 @@ import os
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.builders import a_container, a_host_config
 from tests.fakes.host import FakeHost, until
 
 from pogu.containers.entry import Entry
-from pogu.containers.model import Status, parse_time_ns
+from pogu.containers.model import MountPoint, Status, parse_time_ns
 from pogu.errors import SystemFailure
 from pogu.model.container import HostConfig
 from pogu.runtime.oci_runtime import RuntimeState
@@ -306,3 +307,13 @@ async def test_a_row_whose_directory_is_gone_was_being_removed(host: FakeHost) -
     remove_tree(host.launcher.directory(entry.id))
     await host.recovery.recover([entry])
     assert (list(host.rows.load()), host.forgotten) == ([], [entry.id])
+
+
+async def test_a_removal_that_was_begun_takes_its_volumes_along(host: FakeHost) -> None:
+    volume = MountPoint(type="volume", name="a" * 64, source="/x", destination="/data")
+    entry = a_container(status=Status.REMOVING, removes_volumes=True)
+    entry.record = msgspec.structs.replace(entry.record, mounts=(volume,))
+    host.add(entry)
+    await host.recovery.recover([entry])
+    assert host.removed_volumes == ["a" * 64]
+    assert list(host.rows.load()) == []
