@@ -101,6 +101,7 @@ def inspected(
     sizes: tuple[int, int] | None = None,
     exec_ids: Sequence[str] = (),
     links: Sequence[str] = (),
+    apparmor_profile: str = "",
 ) -> dict[str, object]:
     """Return the answer to `GET /containers/{name}/json`."""
     record = container.record
@@ -122,7 +123,7 @@ def inspected(
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": apparmor_profile,
         "ExecIDs": list(exec_ids) or None,
         "HostConfig": host_config(record.host_config) | {"Links": list(links) or None},
         "GraphDriver": {

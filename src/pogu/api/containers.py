@@ -142,6 +142,7 @@ async def inspect(call: Call) -> StreamResponse:
             sizes=sizes,
             exec_ids=engine.containers.execs.of_container(container.id),
             links=engine.containers.links_of(container),
+            apparmor_profile=engine.containers.apparmor_profile(container),
         )
     )
 

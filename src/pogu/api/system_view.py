@@ -144,7 +144,10 @@ def info(engine: Engine) -> dict[str, object]:
         "ContainerdCommit": {"ID": ""},
         "RuncCommit": {"ID": ""},
         "InitCommit": {"ID": ""},
-        "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
+        "SecurityOptions": [
+            *(["name=apparmor"] if engine.containers.has_apparmor else []),
+            *("name=seccomp,profile=builtin", "name=cgroupns"),
+        ],
         "CDISpecDirs": [],
         "Warnings": [],
     }

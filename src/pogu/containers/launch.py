@@ -24,10 +24,11 @@ from pogu.containers.model import ContainerRecord, MountPoint
 from pogu.containers.ports import choices, ports_to_publish
 from pogu.containers.subpath import subpath_of
 from pogu.containers.validate import network_mode
-from pogu.containers.workload import container_workload
+from pogu.containers.workload import apparmor_profile, container_workload
 from pogu.crash_point import crash_point
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound
 from pogu.images.image import host_architecture
+from pogu.linux.apparmor import DEFAULT_PROFILE, detect_apparmor
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup import CgroupSetup
 from pogu.linux.openat2 import openat2_in_root
@@ -36,7 +37,7 @@ from pogu.network.files import hosts_text, resolv_conf_text
 from pogu.network.service import Endpoint, Networks
 from pogu.runtime.cdi import edited, read_devices
 from pogu.runtime.conmon import Conmon, Monitored
-from pogu.runtime.failure import exec_refusal
+from pogu.runtime.failure import exec_refusal, init_refusal
 from pogu.runtime.logrotation import last_resort_bytes, prepare_log
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
 from pogu.runtime.program import find_problem
@@ -74,6 +75,7 @@ class Launcher:
         self._cgroup = cgroup
         self._volumes = volumes
         self._find = find
+        self.apparmor = detect_apparmor()
         self.sources = MountSources(config.paths, layers)
         self._filling: dict[str, asyncio.Lock] = {}
 
@@ -137,6 +139,7 @@ class Launcher:
                 hostname=hostname,
                 cgroup=self._cgroup,
                 namespace_of=self._namespace_of,
+                apparmor=await self._profile(record),
             )
             if record.host_config.device_requests:
                 workload = await in_thread(self._with_cdi, record, workload)
@@ -159,6 +162,23 @@ class Launcher:
             await asyncio.shield(self._abandon(record.id, connecting))
             raise
         return monitored, warnings
+
+    async def _profile(self, record: ContainerRecord) -> str:
+        """Return the AppArmor profile, which the kernel has; empty on a host without."""
+        if not self.apparmor.enabled:
+            return ""
+        name = apparmor_profile(record.host_config)
+        if name == DEFAULT_PROFILE:
+            await self.apparmor.load_default()
+        elif not self.apparmor.has(name):
+            raise init_refusal(
+                self._runtime.name,
+                "unable to apply apparmor profile: apparmor failed to apply profile: write"
+                " /proc/thread-self/attr/apparmor/exec: no such file or directory",
+                f"the kernel has no profile {name}: load it with `apparmor_parser -r FILE`;"
+                " `aa-status` lists what is loaded",
+            )
+        return name
 
     def _held_mounts(self, record: ContainerRecord, held: contextlib.ExitStack) -> list[MountPoint]:
         return [self.sources.held(mount, held) for mount in record.mounts]

@@ -39,6 +39,7 @@ from pogu.containers.stats import Sample, StatsSampler
 from pogu.containers.update import changes_limits, updated
 from pogu.containers.validate import check_changeable, check_name
 from pogu.containers.why import Explainer, Explanation
+from pogu.containers.workload import apparmor_profile
 from pogu.db import Database
 from pogu.errors import Conflict, InvalidParameter, NotFound
 from pogu.events import EventBus
@@ -244,6 +245,17 @@ class Containers:
             if entry.record.image_id == image_id
             or any(one.type == "image" and one.source == image_id for one in entry.record.mounts)
         ]
+
+    def apparmor_profile(self, container: Container) -> str:
+        """The container's AppArmor profile; empty where the host has no AppArmor."""
+        if not self.has_apparmor:
+            return ""
+        return apparmor_profile(container.record.host_config)
+
+    @property
+    def has_apparmor(self) -> bool:
+        """True when containers are confined by AppArmor."""
+        return self._launcher.apparmor.enabled
 
     def kept_layers(self) -> set[ChainId]:
         """Layers that a container stands on, though its image may be gone."""

@@ -13,16 +13,16 @@ from pogu.containers.merge import effective_env
 from pogu.containers.model import ContainerRecord
 from pogu.containers.mounts import by_depth, oci_mounts, tmpfs_mounts
 from pogu.errors import InvalidParameter
+from pogu.linux.apparmor import DEFAULT_PROFILE, UNCONFINED
 from pogu.linux.cgroup import CgroupSetup
 from pogu.model.container import HostConfig
 from pogu.runtime.device import devices_below
 from pogu.runtime.workload import BindMount, Device, Rlimit, UserIds, Workload
 
-__all__ = ["cgroup_path", "container_workload", "wanted_rlimits"]
+__all__ = ["apparmor_profile", "cgroup_path", "container_workload", "wanted_rlimits"]
 
 _DEFAULT_SHM_BYTES = 64 * 1024 * 1024
 _INIT = ("/usr/bin/catatonit", "/usr/libexec/podman/catatonit", "/usr/bin/tini")
-_APPARMOR = Path("/sys/kernel/security/apparmor")
 _INIT_INSIDE = "/sbin/docker-init"
 
 
@@ -36,10 +36,12 @@ def container_workload(
     hostname: str,
     cgroup: CgroupSetup,
     namespace_of: Callable[[str, str], str],
+    apparmor: str = "",
 ) -> Workload:
     """Everything is decided here but what needs the kernel.
 
-    `namespace_of(container, kind)` gives the path of a running container's namespace.
+    `namespace_of(container, kind)` gives the path of a running container's namespace; `apparmor` is
+    the profile, empty where the host has none.
     """
     config, host = record.config, record.host_config
     security = _security(host)
@@ -68,7 +70,7 @@ def container_workload(
         privileged=host.privileged,
         seccomp=security.get("seccomp", "default"),
         no_new_privileges=security.get("no-new-privileges") == "true",
-        apparmor_profile=_apparmor_profile(security.get("apparmor", "")),
+        apparmor_profile="" if apparmor == UNCONFINED else apparmor,
         network=network,
         pid=_namespace(host.pid_mode, "pid", namespace_of),
         ipc=_namespace(host.ipc_mode, "ipc", namespace_of),
@@ -139,9 +141,10 @@ def _init_mount() -> BindMount:
     )
 
 
-def _apparmor_profile(wanted: str) -> str:
-    """A host without AppArmor lets the profile be, as Docker does there."""
-    return wanted if _APPARMOR.is_dir() and wanted != "unconfined" else ""
+def apparmor_profile(host: HostConfig) -> str:
+    """The profile of a container where the host has AppArmor; elsewhere none, as with Docker."""
+    chosen = _security(host).get("apparmor", "")
+    return chosen or (UNCONFINED if host.privileged else DEFAULT_PROFILE)
 
 
 def _security(host: HostConfig) -> dict[str, str]:

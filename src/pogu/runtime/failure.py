@@ -7,7 +7,7 @@ import re
 
 from pogu.errors import EngineError, InvalidParameter, SystemFailure
 
-__all__ = ["exec_failure", "exec_refusal", "runtime_failure", "start_exit_code"]
+__all__ = ["exec_failure", "exec_refusal", "init_refusal", "runtime_failure", "start_exit_code"]
 
 _PREFIX = "failed to create task for container: OCI runtime create failed: "
 _EXEC_PREFIX = "OCI runtime exec failed: exec failed: "
@@ -29,6 +29,12 @@ def runtime_failure(runtime: str, said: str) -> SystemFailure:
 def exec_refusal(runtime: str, program: str, reason: str, hint: str) -> SystemFailure:
     """The error for a program that the kernel would not execute, in the same words."""
     words = f'unable to start container process: exec: "{program}": {reason}'
+    return SystemFailure(f"{_PREFIX}{runtime}: {words}: unknown", hint=hint)
+
+
+def init_refusal(runtime: str, words: str, hint: str) -> SystemFailure:
+    """The error for what the host cannot give the first process, as a runtime would say it."""
+    words = f"unable to start container process: error during container init: {words}"
     return SystemFailure(f"{_PREFIX}{runtime}: {words}: unknown", hint=hint)
 
 

@@ -11,7 +11,7 @@ from tests.builders import CONTAINER_ID, a_cgroup_setup, a_config, a_record
 from pogu.containers import workload as workload_module
 from pogu.containers.limits import resources_of
 from pogu.containers.model import MountPoint
-from pogu.containers.workload import container_workload
+from pogu.containers.workload import apparmor_profile, container_workload
 from pogu.errors import InvalidParameter
 from pogu.linux.cgroup import CgroupSetup
 from pogu.model.container import (
@@ -33,6 +33,7 @@ def workload_of(
     config: ContainerConfig | None = None,
     mounts: tuple[MountPoint, ...] = (),
     network: str = "/run/netns/x",
+    apparmor: str = "",
 ) -> Workload:
     return container_workload(
         a_record(host=host, config=config, mounts=mounts),
@@ -43,6 +44,7 @@ def workload_of(
         hostname="web",
         cgroup=a_cgroup_setup(),
         namespace_of=lambda name, kind: f"/proc/{name}/ns/{kind}",
+        apparmor=apparmor,
     )
 
 
@@ -211,23 +213,20 @@ def test_devices_have_dockers_defaults() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (("no-new-privileges",), ("default", True, "")),
-        (("no-new-privileges:true",), ("default", True, "")),
-        (("no-new-privileges=false",), ("default", False, "")),
+        (("no-new-privileges",), ("default", True, "pogu-default")),
+        (("no-new-privileges:true",), ("default", True, "pogu-default")),
+        (("no-new-privileges=false",), ("default", False, "pogu-default")),
         (("seccomp=unconfined", "apparmor:mine"), ("unconfined", False, "mine")),
-        (('seccomp={"defaultAction":"a=b"}',), ('{"defaultAction":"a=b"}', False, "")),
-        (("label=disable",), ("default", False, "")),
+        (('seccomp={"defaultAction":"a=b"}',), ('{"defaultAction":"a=b"}', False, "pogu-default")),
+        (("label=disable",), ("default", False, "pogu-default")),
     ],
 )
 def test_security_options_are_read(
-    options: tuple[str, ...],
-    expected: tuple[str, bool, str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    options: tuple[str, ...], expected: tuple[str, bool, str]
 ) -> None:
-    monkeypatch.setattr(workload_module, "_APPARMOR", tmp_path)
-    workload = workload_of(host=HostConfig(security_opt=options))
-    found = workload.seccomp, workload.no_new_privileges, workload.apparmor_profile
+    host = HostConfig(security_opt=options)
+    workload = workload_of(host=host)
+    found = workload.seccomp, workload.no_new_privileges, apparmor_profile(host)
     assert found == expected
 
 
@@ -288,9 +287,20 @@ def test_a_missing_init_program_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         workload_of(host=HostConfig(init=True))
 
 
-def test_an_apparmor_profile_is_let_be_where_the_host_has_no_apparmor(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(workload_module, "_APPARMOR", tmp_path / "missing")
-    host = HostConfig(security_opt=("apparmor=mine",))
-    assert workload_of(host=host).apparmor_profile == ""
+@pytest.mark.parametrize(
+    ("host", "profile"),
+    [
+        (HostConfig(), "pogu-default"),
+        (HostConfig(privileged=True), "unconfined"),
+        (HostConfig(privileged=True, security_opt=("apparmor=mine",)), "mine"),
+        (HostConfig(security_opt=("apparmor:unconfined",)), "unconfined"),
+    ],
+)
+def test_a_container_has_the_default_profile_unless_it_asks(host: HostConfig, profile: str) -> None:
+    assert apparmor_profile(host) == profile
+
+
+def test_the_runtime_is_told_of_a_profile_only_where_there_is_one() -> None:
+    assert workload_of().apparmor_profile == ""
+    assert workload_of(apparmor="mine").apparmor_profile == "mine"
+    assert workload_of(apparmor="unconfined").apparmor_profile == ""
