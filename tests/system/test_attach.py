@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 from tests.engine_process import EngineProcess, an_engine, eventually
 
@@ -34,12 +36,14 @@ def _clean(engine: EngineProcess) -> Iterator[None]:
 
 
 @contextmanager
-def attached(engine: EngineProcess, name: str, *, stdin: bool = False) -> Iterator[socket.socket]:
+def attached(
+    engine: EngineProcess, name: str, *, stdin: bool = False, logs: bool = False
+) -> Iterator[socket.socket]:
     """A client that has attached and does not read."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(60)
         client.connect(str(engine.socket))
-        query = f"stream=1&stdout=1&stderr=1&stdin={int(stdin)}"
+        query = f"stream=1&stdout=1&stderr=1&stdin={int(stdin)}&logs={int(logs)}"
         client.sendall(
             f"POST /v1.43/containers/{name}/attach?{query} HTTP/1.1\r\nHost: x\r\n"
             "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode()
@@ -198,3 +202,95 @@ def test_without_a_proxy_the_signal_is_the_clients(engine: EngineProcess) -> Non
 
 def attach_events(engine: EngineProcess) -> str:
     return engine.ok("events", "--since", "10s", "--until", "0s", "--filter", "event=attach")
+
+
+def test_between_the_log_and_the_stream_nothing_is_missed_or_told_twice(
+    engine: EngineProcess,
+) -> None:
+    script = "i=0; while test $i -lt 20000; do i=$((i+1)); echo $i; done; read go"
+    engine.ok("run", "-di", "--name", "loud", "busybox", "sh", "-c", script)
+    with ExitStack() as stack:
+        # Each comes at another moment.
+        clients = [stack.enter_context(attached(engine, "loud", logs=True)) for _ in range(10)]
+        with attached(engine, "loud", stdin=True) as last:
+            last.sendall(b"go\n")
+            frames(last)
+        assert {digest(frames(client)) for client in clients} == {expected(20000)}
+
+
+def test_the_log_of_a_run_and_the_next_run_are_one(engine: EngineProcess) -> None:
+    engine.ok("run", "--name", "twice", "busybox", "sh", "-c", "echo a run; printf prompt")
+    with attached(engine, "twice", logs=True) as client:
+        engine.ok("start", "twice")
+        assert frames(client) == b"a run\nprompt" * 2
+
+
+def test_a_prompt_is_shown_before_its_line_ends(engine: EngineProcess) -> None:
+    script = "echo warning >&2; printf 'name? '; read x; echo hello $x"
+    engine.ok("run", "-di", "--name", "asks", "busybox", "sh", "-c", script)
+    with attached(engine, "asks", stdin=True, logs=True) as client:
+        seen = b""
+        while b"name? " not in seen:
+            seen += client.recv(1000)
+        client.sendall(b"you\n")
+        assert frames(client) == b"hello you\n"
+
+
+async def websocket(engine: EngineProcess, path: str, *typed: bytes) -> tuple[bytes, int]:
+    """Type, read until the other side closes; what came, and the close code."""
+    connector = aiohttp.UnixConnector(str(engine.socket))
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.ws_connect(f"http://pogu{path}") as ws,
+    ):
+        for data in typed:
+            await ws.send_bytes(data)
+        said = b""
+        async for message in ws:
+            said += message.data if isinstance(message.data, bytes) else message.data.encode()
+        return said, ws.close_code or 0
+
+
+@pytest.mark.parametrize("version", ["1.43", "1.24"])
+def test_a_websocket_carries_input_and_output(engine: EngineProcess, version: str) -> None:
+    script = "read x; echo out $x; echo err >&2"
+    engine.ok("run", "-di", "--name", "socket", "busybox", "sh", "-c", script)
+    path = f"/v{version}/containers/socket/attach/ws?stream=1&stdin=1&stdout=1&stderr=1"
+    said, code = asyncio.run(websocket(engine, path, b"h\xc3", b"\xa9\n"))
+    assert sorted(said.decode().splitlines()) == ["err", "out h\u00e9"]
+    assert code == 1000
+
+
+def test_a_websocket_shows_the_log_and_detaches_by_keys(engine: EngineProcess) -> None:
+    engine.ok("run", "-dit", "--name", "tty", "busybox", "sh", "-c", "echo before; cat")
+    eventually(lambda: "before" in engine.ok("logs", "tty"))
+    path = "/containers/tty/attach/ws?logs=1&stream=1&stdin=1&stdout=1&detachKeys=ctrl-a,d"
+    said, _ = asyncio.run(websocket(engine, path, b"\x01d"))
+    assert said.startswith(b"before\r\n") or said == b""  # it may be gone before
+    assert engine.status("tty") == "running"
+
+
+def test_the_close_of_a_websocket_is_the_end_of_input(engine: EngineProcess) -> None:
+    engine.ok("create", "-i", "--name", "once", "busybox", "sh", "-c", "cat; echo over")
+    engine.ok("start", "once")
+
+    async def close() -> None:
+        connector = aiohttp.UnixConnector(str(engine.socket))
+        path = "http://pogu/containers/once/attach/ws?stream=1&stdin=1"
+        async with aiohttp.ClientSession(connector=connector) as session:
+            await (await session.ws_connect(path)).close()
+
+    asyncio.run(close())
+    eventually(lambda: engine.ok("logs", "once") == "over")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("no-such/attach/ws", 404), ("box/attach/ws?detachKeys=long", 400)]
+)
+def test_a_websocket_that_cannot_be_is_refused(
+    engine: EngineProcess, path: str, status: int
+) -> None:
+    engine.ok("run", "-d", "--name", "box", "busybox", "sleep", "1000")
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        asyncio.run(websocket(engine, f"/v1.43/containers/{path}"))
+    assert refusal.value.status == status

@@ -52,7 +52,6 @@ ROUTES = [
         for noun in ("swarm", "nodes", "services", "tasks", "configs", "secrets")
         for path in (f"/{noun}", f"/{noun}/{{rest}}")
     ),
-    Route("GET", "/containers/{name}/attach/ws", _not_yet("attach by websocket")),
     Route(_ANY, "/containers/{name}/checkpoints", _no_checkpoints),
     Route(_ANY, "/containers/{name}/checkpoints/{rest}", _no_checkpoints),
     Route("POST", "/networks/create", _not_yet("network create")),

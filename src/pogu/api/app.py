@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pogu.api import (
     absent,
     archives,
+    attach,
     build,
     check,
     container_files,
@@ -60,6 +61,7 @@ _MODULES = (
     look,
     containers,
     container_files,
+    attach,
     container_io,
     stats,
     execs,

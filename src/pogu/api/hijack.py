@@ -78,6 +78,11 @@ class Hijacked(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable.set()
 
+    @property
+    def gone(self) -> bool:
+        """Nothing can be sent any more."""
+        return self._transport is None or self._transport.is_closing()
+
     async def read(self) -> bytes:
         """What the client sent; empty at its end."""
         data = await self._incoming.get()
@@ -94,7 +99,7 @@ class Hijacked(asyncio.Protocol):
     async def write(self, data: bytes) -> None:
         """Send, as fast as the client reads. Raises: ConnectionError when it is gone."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or self.gone:
             raise ConnectionResetError("the client is gone")
         transport.write(data)
         await self._writable.wait()

@@ -138,6 +138,8 @@ class Connection(RequestHandler):
         if self._early is not None:
             self._early_eof = True
             return True
+        if self._payload_parser is not None:  # a websocket ends by a frame, else its client is gone
+            return False
         idle = self._waiter is not None and not self._messages
         bodies = [body for _, body in self._messages] + ([] if idle else self._bodies)
         if not bodies or not all(body.is_eof() for body in bodies) or is_hung_up(self.transport):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from pogu.api.detach import DetachKeys
-from pogu.api.hijack import Hijacked
 
-__all__ = ["Stdin", "pump_input"]
+__all__ = ["Client", "Stdin", "pump_input"]
 
 
 class Stdin(Protocol):
@@ -18,7 +17,29 @@ class Stdin(Protocol):
     async def close_stdin(self) -> None: ...
 
 
-async def pump_input(stdin: Stdin | None, connection: Hijacked, keys: DetachKeys | None) -> str:
+class Client(Protocol):
+    """Who is attached: by a hijacked connection or a websocket."""
+
+    @property
+    def vanished(self) -> bool:
+        """It is gone, rather than done with its input."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """Nothing can be sent to it any more."""
+        ...
+
+    async def read(self) -> bytes:
+        """What it sent; empty at its end."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Raises: ConnectionError when it is gone."""
+        ...
+
+
+async def pump_input(stdin: Stdin | None, connection: Client, keys: DetachKeys | None) -> str:
     """Feed the process until the client ends: "closed" its input, "detached" by its keys, or
     "gone" altogether (then the process sees no end of file). Without `stdin` what is typed is
     dropped, but for the keys.

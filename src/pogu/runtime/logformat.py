@@ -50,7 +50,8 @@ class LogLine(NamedTuple):
 class LogView:
     """What of a log is wanted, and in which shape.
 
-    `framed` for Docker's frames, one a line unless `joined`; `details` stands before each line.
+    `framed` for Docker's frames, one a line unless `joined`; `details` stands before each line;
+    `at_once`: a line that has not ended yet (a prompt) is shown, where nothing stands before lines.
     """
 
     streams: frozenset[int] = frozenset((1, 2))
@@ -61,6 +62,7 @@ class LogView:
     details: bytes = b""
     framed: bool = False
     joined: bool = False
+    at_once: bool = False
 
     @property
     def as_written(self) -> bool:
@@ -203,7 +205,8 @@ class Rendering:
             run = self._lines.run(lines)
             if run is not None:
                 return _frame(*run) if self._view.framed else run[1]
-        return self._render(self._lines.feed(lines))
+        shown = self._render(self._lines.feed(lines))
+        return shown + self._render(self._lines.finish()) if self._view.at_once else shown
 
     def finish(self) -> bytes:
         """Return what ended without a line end."""
