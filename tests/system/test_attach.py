@@ -294,3 +294,17 @@ def test_a_websocket_that_cannot_be_is_refused(
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         asyncio.run(websocket(engine, f"/v1.43/containers/{path}"))
     assert refusal.value.status == status
+
+
+def test_who_is_attached_when_the_engine_is_killed_is_told_where_the_container_is(
+    engine: EngineProcess,
+) -> None:
+    with engine.popen("run", "--name", "stays", "busybox", "sleep", "1000") as client:
+        eventually(lambda: engine.ok("ps", "-q", "--filter", "name=stays"))
+        engine.kill()
+        assert client.wait(20) == 125
+        assert client.stderr is not None
+        said = client.stderr.read().decode()
+    assert "does not end the container stays" in said
+    assert "hint: pogu attach stays" in said
+    assert engine.status("stays") == "running"

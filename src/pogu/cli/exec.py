@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pogu.cli.context import Context
+from pogu.cli.detach import configured_keys
 from pogu.cli.environment import environment
 from pogu.cli.failure import ApiError, CliError
 from pogu.cli.flags import Command, Flag, Values
@@ -54,7 +55,7 @@ def _create(context: Context, values: Values) -> str:
         "AttachStdin": attached and values.flag("interactive"),
         "AttachStdout": attached,
         "AttachStderr": attached,
-        "DetachKeys": values.text("detach-keys"),
+        "DetachKeys": values.text("detach-keys") or _configured(values),
         "Env": environment(values),
         "WorkingDir": values.text("workdir"),
         "Cmd": values.args[1:],
@@ -62,6 +63,11 @@ def _create(context: Context, values: Values) -> str:
     answer = context.post(f"/containers/{quote(values.args[0])}/exec", body=body)
     assert isinstance(answer, dict)
     return str(answer["Id"])
+
+
+def _configured(values: Values) -> str:
+    """The engine must not look for other keys than we do."""
+    return configured_keys() if values.flag("tty") and values.flag("interactive") else ""
 
 
 def _start_detached(context: Context, exec_id: str, *, terminal: bool) -> int:

@@ -82,12 +82,23 @@ def _run_it(context: Context, values: Values) -> int:
     _start(context, container_id)
     outcome = attachment.run()
     attachment.close()
-    return 0 if outcome == DETACHED else exit_code_of(waiting)
+    return (
+        0
+        if outcome == DETACHED
+        else exit_code_of(waiting, values.text("name") or container_id[:12])
+    )
 
 
-def exit_code_of(waiting: Reply) -> int:
-    """Read the answer to a wait. Raises: CliError when the container could not be waited for."""
-    answer = waiting.json()
+def exit_code_of(waiting: Reply, name: str) -> int:
+    """Read the answer to a wait. Raises: CliError when the engine ended before the container."""
+    try:
+        answer = waiting.json()
+    except CliError as err:
+        raise CliError(
+            f"the engine ended, which does not end the container {name}",
+            hint=f"pogu attach {name}; what it wrote meanwhile: pogu logs {name}",
+            code=125,
+        ) from err
     if not isinstance(answer, dict):
         return 125
     return int(str(answer.get("StatusCode", 125)))

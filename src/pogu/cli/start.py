@@ -48,7 +48,7 @@ def _start_attached(context: Context, values: Values) -> int:
     context.request("POST", f"/containers/{container_id}/start").read()
     outcome = attachment.run()
     attachment.close()
-    return 0 if outcome == DETACHED else exit_code_of(waiting)
+    return 0 if outcome == DETACHED else exit_code_of(waiting, values.args[0])
 
 
 COMMANDS = {

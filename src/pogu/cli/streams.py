@@ -7,11 +7,12 @@ import os
 import select
 
 from pogu.cli.context import Context
+from pogu.cli.detach import configured_keys, parse_detach_keys
 from pogu.cli.failure import ApiError, CliError
 from pogu.cli.http import Http
 from pogu.cli.terminal import RawTerminal, is_terminal, terminal_size
 
-__all__ = ["DETACHED", "Attachment", "Session", "parse_detach_keys"]
+__all__ = ["DETACHED", "Attachment", "Session"]
 
 DETACHED = -1
 """What `Attachment.run` returns when the detach keys were typed."""
@@ -22,26 +23,6 @@ _SIGPIPE, _SIGTSTP = 13, 20
 _ENDING = (2, 15)
 _PATIENCE = 3
 """After so many SIGINTs and SIGTERMs the client leaves a process that ignores them, as Docker's."""
-
-_DEFAULT_KEYS = "ctrl-p,ctrl-q"
-
-
-def parse_detach_keys(text: str) -> bytes:
-    """`ctrl-p,ctrl-q` → the bytes. Raises: CliError in Docker's words."""
-    keys = bytearray()
-    for word in (text or _DEFAULT_KEYS).split(","):
-        code = ord(word[5].upper()) - 64 if word.startswith("ctrl-") and len(word) == 6 else -1
-        if 0 <= code < 32:
-            keys.append(code)
-        elif len(word) == 1 and word.isascii():
-            keys += word.encode()
-        else:
-            raise CliError(
-                f"invalid detach keys: Unknown character: '{word}'",
-                hint="single letters and ctrl-<letter>: ctrl-p,ctrl-q",
-                code=125,
-            )
-    return bytes(keys)
 
 
 class Session:
@@ -66,6 +47,9 @@ class Session:
         self._noun = noun
         self._terminal = terminal
         self._stdin = stdin
+        if terminal and stdin and not detach_keys:
+            detach_keys = configured_keys()
+        self.detach_keys = detach_keys
         self._keys = parse_detach_keys(detach_keys) if terminal and stdin else b""
         self._held = 0
         self._outgoing = b""
@@ -215,8 +199,8 @@ class Attachment(Session):
             "stderr": stderr,
             "logs": logs,
         }
-        if detach_keys:
-            parameters["detachKeys"] = detach_keys
+        if self.detach_keys:
+            parameters["detachKeys"] = self.detach_keys
         self._http.upgrade(f"{noun}/attach", parameters)
 
     def proxy_signals(self) -> None:
