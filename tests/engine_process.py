@@ -89,7 +89,7 @@ class EngineProcess:
         """SIGKILL the engine, as the kernel's OOM killer would."""
         pid = self.pid
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not Path(f"/proc/{pid}/cmdline").exists() or not is_alive(pid))
+        eventually(lambda: not is_alive(pid))
 
     def status(self, name: str) -> str:
         return self.ok("inspect", "--type", "container", "-f", "{{.State.Status}}", name)
@@ -104,12 +104,13 @@ class EngineProcess:
 
 
 def is_alive(pid: int) -> bool:
-    """False for a process that has ended, reaped or not."""
+    """False for a process that has ended with all its threads, reaped or not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
+        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except OSError:
         return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+    return threads > 1 or stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def runtime_refusal(directory: Path) -> str:

@@ -240,7 +240,7 @@ class FakeHost:
         if self.ignores_term:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # children inherit it
         try:
-            pid = os.posix_spawnp(program[0], program, os.environ)
+            pid = os.posix_spawnp(program[0], program, os.environ, setsigdef=[signal.SIGINT])
         finally:
             signal.signal(signal.SIGTERM, before)
         self.children[container_id] = pid

@@ -17,6 +17,9 @@ from pogu.crash_point import crash_point
 
 __all__ = ["adopt", "expect_orphan", "is_awaited", "reap", "spawn", "wait_child", "wait_pidfd"]
 
+_RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+"""What our own parent ignored (nohup, a shell's `&`) is not for a container to inherit."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_FS = 0x200
 
@@ -57,7 +60,7 @@ def spawn(
             list(argv),
             dict(os.environ if env is None else env),
             file_actions=actions,
-            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD],
+            setsigdef=_RESET,
             setsigmask=[],
             setsid=new_session,
         )
