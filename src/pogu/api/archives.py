@@ -26,7 +26,7 @@ from pogu.images.load import Loaded
 from pogu.images.progress import TransferEvent
 from pogu.images.save import Archive, SaveRequest
 from pogu.linux.blocking import in_own_thread
-from pogu.storage.apply import no_space
+from pogu.storage.failure import write_failure
 
 __all__ = ["ROUTES"]
 
@@ -141,7 +141,7 @@ async def _write_file(archive: Archive, fd: int) -> None:
     except BrokenPipeError as err:
         raise InvalidParameter("write: broken pipe", hint="who reads it has ended") from err
     except OSError as err:
-        raise no_space(err) from err
+        raise write_failure(err) from err
 
 
 ROUTES = [

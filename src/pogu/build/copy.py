@@ -18,7 +18,7 @@ from pathlib import Path
 from pogu.build.context import Context, SourceEntry
 from pogu.build.reuse import Links, PreviousLayer
 from pogu.errors import EngineError, InvalidParameter
-from pogu.storage.apply import no_space
+from pogu.storage.failure import write_failure
 from pogu.storage.rooted import Place, RootedTree
 from pogu.storage.tarstream import BadArchive
 
@@ -103,7 +103,7 @@ def _copy_error(err: OSError) -> EngineError:
             f"COPY failed: open {err.filename}: {(err.strerror or '').lower()}",
             hint="the engine cannot read it; leave it out by .dockerignore or mend its mode",
         )
-    return no_space(err)
+    return write_failure(err)
 
 
 class _Copier:

@@ -20,6 +20,7 @@ from pogu.oci.digest import ChainId
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
 from pogu.runtime.workload import DEFAULT_PATH, BindMount, Resources, Workload
 from pogu.storage.layers import Layer, LayerStore
+from pogu.storage.whiteout import is_opaque
 
 __all__ = ["RunFailed", "RunJob", "Runner"]
 
@@ -152,5 +153,5 @@ def _remove_mount_points(diff: Path, missing: Sequence[str]) -> None:
         if path not in missing:
             # Copied up because something was made and removed in it; an opaque one has content.
             with contextlib.suppress(OSError):
-                if "trusted.overlay.opaque" not in os.listxattr(diff / path):
+                if not is_opaque(os.fspath(diff / path)):
                     os.rmdir(diff / path)

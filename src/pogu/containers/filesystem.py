@@ -28,8 +28,8 @@ from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_own_thread, in_thread
 from pogu.model.container import ContainerConfig
 from pogu.oci.reference import Reference
-from pogu.storage.apply import no_space
 from pogu.storage.changes import Change, LayerChanges, layer_changes
+from pogu.storage.failure import write_failure
 from pogu.storage.layers import Layer, LayerStore, Unpacked
 from pogu.storage.livetree import write_live_tar
 from pogu.storage.overlay import OverlayMount
@@ -227,7 +227,7 @@ def _packing_failure(record: ContainerRecord, failure: BaseException) -> BaseExc
 def _unreadable(record: ContainerRecord, err: OSError) -> EngineError:
     if isinstance(err, FileNotFoundError):
         return NotFound(f"No such container: {record.id}", hint="it was removed meanwhile")
-    return no_space(err)
+    return write_failure(err)
 
 
 def _stubs(record: ContainerRecord) -> list[str]:

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from pogu.storage.livetree import is_whiteout, opened_child
+from pogu.storage.livetree import opened_child
 from pogu.storage.tarwriter import kept_xattrs
+from pogu.storage.whiteout import is_opaque, is_whiteout
 
 __all__ = ["Change", "Kind", "LayerChanges", "layer_changes", "with_parents"]
-
-_OPAQUE = "trusted.overlay.opaque"
 
 
 class Kind(IntEnum):
@@ -93,7 +92,7 @@ class _Walk:
                 return []
             below = set(os.listdir(lower)) if lower is not None else set()
             names = os.listdir(upper)
-            if lower is not None and path and _is_opaque(upper):
+            if lower is not None and path and is_opaque(upper):
                 for gone in below.difference(names):
                     self.kinds[f"{path}/{gone}"] = Kind.DELETED
             found = []
@@ -163,13 +162,6 @@ def _descend(top: int, path: str, held: ExitStack) -> int | None:
             os.close(above)
     held.callback(os.close, fd)
     return fd
-
-
-def _is_opaque(fd: int) -> bool:
-    try:
-        return os.getxattr(fd, _OPAQUE) == b"y"
-    except OSError:
-        return False
 
 
 def _differs(mine: int, theirs: int) -> bool:

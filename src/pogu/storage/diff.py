@@ -14,8 +14,9 @@ from pathlib import Path
 from pogu.linux.openat2 import openat2_in_root
 from pogu.storage.journal import Content
 from pogu.storage.tarwriter import TarSink, TarWriter, kept_xattrs
+from pogu.storage.whiteout import OPAQUE_NAME, is_opaque, is_whiteout, whiteout_name
 
-__all__ = ["TarSink", "is_opaque", "write_journaled_tar", "write_layer_tar"]
+__all__ = ["TarSink", "write_journaled_tar", "write_layer_tar"]
 
 _CHUNK = 1 << 20
 
@@ -73,16 +74,15 @@ class _LayerWriter:
         with os.scandir(where) as entries:
             children = sorted(entries, key=lambda entry: os.fsencode(entry.name))
         if relative and is_opaque(where):
-            self._tar.header(f"{relative}/.wh..wh..opq", mode=0, type_flag=b"0")
+            self._tar.header(f"{relative}/{OPAQUE_NAME}", mode=0, type_flag=b"0")
         above = f"{relative}/" if relative else ""
         return iter([(child, above + child.name) for child in children])
 
     def _entry(self, child: os.DirEntry[str], path: str) -> None:
         info = child.stat(follow_symlinks=False)
         mode = info.st_mode
-        if stat.S_ISCHR(mode) and info.st_rdev == 0:
-            above, _, name = path.rpartition("/")
-            self._tar.header(f"{above}/.wh.{name}" if above else f".wh.{name}", mode=0)
+        if is_whiteout(info):
+            self._tar.header(whiteout_name(path), mode=0)
             return
         if info.st_nlink > 1 and not stat.S_ISDIR(mode):
             first = self._links.setdefault((info.st_dev, info.st_ino), path)
@@ -127,11 +127,3 @@ def _copy(fd: int, out: TarSink, size: int) -> None:
             raise OSError(5, "file became shorter while it was read")
         out.write(data)
         left -= len(data)
-
-
-def is_opaque(path: str) -> bool:
-    """True for a directory that hides what lower layers have in it."""
-    try:
-        return os.getxattr(path, "trusted.overlay.opaque", follow_symlinks=False) == b"y"
-    except OSError:
-        return False

@@ -6,15 +6,16 @@ archive's names count from the directory; links on the way are those of the tree
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import tarfile
 from typing import BinaryIO
 
 from pogu.errors import InvalidParameter, SystemFailure
-from pogu.storage.apply import Unpacker, no_space
-from pogu.storage.rooted import Place, RootedTree, clean_path
+from pogu.storage.apply import Unpacker
+from pogu.storage.failure import write_failure
+from pogu.storage.metadata import Metadata
+from pogu.storage.rooted import RootedTree, clean_path
 from pogu.storage.tarheader import Entry
 from pogu.storage.tarstream import TarStream, archive_errors
 
@@ -56,7 +57,7 @@ def _refused(err: OSError) -> SystemFailure | InvalidParameter:
     if err.errno in (30, 16):  # EROFS, EBUSY
         hint = "it is mounted read-only there" if err.errno == 30 else "something is mounted on it"
         return InvalidParameter(f"{err.filename}: {words}", hint=hint)
-    failure = no_space(err)
+    failure = write_failure(err)
     assert isinstance(failure, SystemFailure)
     return failure
 
@@ -70,8 +71,8 @@ class _Extractor(Unpacker):
         owner: tuple[int, int] | None,
         keep_kinds: bool,
     ) -> None:
-        super().__init__(stream, tree, None, whiteouts=False)
-        self._given = 0  # modes are always set: a default ACL may lie anywhere
+        metadata = Metadata(tree, always=True)
+        super().__init__(stream, tree, None, metadata=metadata, whiteouts=False)
         self._base = base
         self._owner = owner
         self._keep_kinds = keep_kinds
@@ -105,12 +106,3 @@ class _Extractor(Unpacker):
             raise InvalidParameter(
                 f'cannot overwrite {kinds[0]} "/{entry.name}" with {kinds[1]} "/{self._base}"'
             )
-
-    def _set_metadata(self, fd: int, entry: Entry, place: Place) -> None:
-        os.fchown(fd, entry.uid, entry.gid)
-        super()._set_metadata(fd, entry, place)
-
-    def _set_link_metadata(self, place: Place, entry: Entry) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.chown(place.name, entry.uid, entry.gid, dir_fd=place.parent, follow_symlinks=False)
-        super()._set_link_metadata(place, entry)

@@ -10,7 +10,6 @@ A layer is named by its chain ID; it is immutable and shared.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sqlite3
 import tempfile
@@ -29,10 +28,12 @@ from pogu.linux.memory import give_back
 from pogu.linux.rename import exchange
 from pogu.linux.sync import fsync_directory, syncfs
 from pogu.oci.digest import ChainId, DiffId, chain_id
-from pogu.storage.apply import apply_tar, no_space
-from pogu.storage.diff import TarSink, write_journaled_tar, write_layer_tar
+from pogu.storage.apply import apply_tar
+from pogu.storage.diff import write_journaled_tar, write_layer_tar
+from pogu.storage.failure import write_failure
 from pogu.storage.journal import read_journal
 from pogu.storage.overlay import unmount
+from pogu.storage.tarwriter import TarDigest, TarSink
 from pogu.storage.tree import remove_tree
 
 __all__ = ["Layer", "LayerDraft", "LayerStore", "Unpacked"]
@@ -165,7 +166,7 @@ class LayerStore:
         The draft is consumed. Idempotent: an equal layer already there wins.
         """
         try:
-            hashed = _HashSink()
+            hashed = TarDigest()
             size_bytes = write_layer_tar(draft.diff, hashed)
             unpacked = Unpacked(
                 draft=draft,
@@ -175,7 +176,7 @@ class LayerStore:
             )
             return self._publish(unpacked, parent)
         except OSError as err:
-            raise no_space(err) from err
+            raise write_failure(err) from err
         finally:
             self.discard(draft)
 
@@ -199,7 +200,7 @@ class LayerStore:
                 raise DataLoss(f"layer verification failed: expected {expected}, got {diff_id}")
         except OSError as err:
             self.discard(draft)
-            raise no_space(err) from err
+            raise write_failure(err) from err
         except BaseException:
             self.discard(draft)
             raise
@@ -217,7 +218,7 @@ class LayerStore:
         try:
             return self._publish(unpacked, parent)
         except OSError as err:
-            raise no_space(err) from err
+            raise write_failure(err) from err
         finally:
             self.discard(unpacked.draft)
 
@@ -267,7 +268,7 @@ class LayerStore:
     def tar_bytes(self, layer: Layer) -> int:
         """Length of the tar that `write_tar` writes. Slow where it was not written down."""
         if layer.tar_bytes is None:
-            counted = _HashSink()
+            counted = TarDigest()
             self.write_tar(layer.chain_id, counted)
             return counted.size_bytes
         return layer.tar_bytes
@@ -288,7 +289,7 @@ class LayerStore:
                     own.rename(place)
             fsync_directory(self._paths.layers)
         except OSError as err:
-            raise no_space(err) from err
+            raise write_failure(err) from err
         finally:
             self.discard(unpacked.draft)
 
@@ -366,22 +367,6 @@ class LayerStore:
             above = set(front)
             front = [layer.chain_id for layer in self._layers.values() if layer.parent in above]
         return found
-
-
-class _HashSink:
-    """A tar sink that keeps only digest and length."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self.size_bytes = 0
-
-    def write(self, data: bytes) -> None:
-        self._hash.update(data)
-        self.size_bytes += len(data)
-
-    @property
-    def diff_id(self) -> DiffId:
-        return DiffId(f"sha256:{self._hash.hexdigest()}")
 
 
 def _remove_leftover(path: Path) -> None:

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from pogu.storage.tarwriter import TarSink, TarWriter, kept_xattrs
+from pogu.storage.whiteout import OPAQUE_NAME, is_opaque, is_whiteout, whiteout_name
 
-__all__ = ["is_whiteout", "opened_child", "write_live_tar"]
+__all__ = ["opened_child", "write_live_tar"]
 
 _CHUNK = 1 << 20
-_OPAQUE = "trusted.overlay.opaque"
 
 
 class _Level(NamedTuple):
@@ -59,18 +59,6 @@ def opened_child(parent: int, name: str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def is_whiteout(info: os.stat_result) -> bool:
-    """True for overlayfs' mark that hides a name of a lower layer."""
-    return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
-
-
-def _is_opaque(fd: int) -> bool:
-    try:
-        return os.getxattr(f"/proc/self/fd/{fd}", _OPAQUE) == b"y"
-    except OSError:
-        return False
 
 
 class _LiveWriter:
@@ -116,14 +104,13 @@ class _LiveWriter:
     def _found(self, fd: int, name: str, path: str) -> _Level | None:
         info = os.fstat(fd)
         if self._layer and is_whiteout(info):
-            above, _, last = name.rpartition("/")
-            self._tar.header(f"{above}/.wh.{last}" if above else f".wh.{last}", mode=0)
+            self._tar.header(whiteout_name(name), mode=0)
             return None
         self.entry(fd, name)
         if not stat.S_ISDIR(info.st_mode):
             return None
-        if self._layer and _is_opaque(fd):
-            self._tar.header(f"{name}/.wh..wh..opq", mode=0)
+        if self._layer and is_opaque(fd):
+            self._tar.header(f"{name}/{OPAQUE_NAME}", mode=0)
         return self._level(fd, name, path)
 
     def entry(self, fd: int, name: str) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pogu.storage.diff import is_opaque
+from pogu.storage.whiteout import is_opaque, is_whiteout
 
 __all__ = ["MergedTree", "Node"]
 
@@ -77,7 +77,7 @@ class MergedTree:
         """Put an entry in its place; return the node of a directory, to go on with."""
         info = entry.stat(follow_symlinks=False)
         before = parent.children.get(entry.name)
-        if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+        if is_whiteout(info):
             if before is not None:
                 self._hide(parent.children.pop(entry.name))
             return None

@@ -6,18 +6,37 @@ non-ASCII names, large numbers, xattrs).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tarfile
 from typing import Protocol
 
-__all__ = ["TarSink", "TarWriter", "kept_xattrs"]
+from pogu.oci.digest import DiffId
+
+__all__ = ["TarDigest", "TarSink", "TarWriter", "kept_xattrs"]
 
 
 class TarSink(Protocol):
     """Anything with write: a file, a hash with `update` wrapped, a socket's pipe."""
 
     def write(self, data: bytes, /) -> object: ...
+
+
+class TarDigest:
+    """A sink that keeps only digest and length."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        self._hash.update(data)
+        self.size_bytes += len(data)
+
+    @property
+    def diff_id(self) -> DiffId:
+        return DiffId(f"sha256:{self._hash.hexdigest()}")
 
 
 class TarWriter:

@@ -7,7 +7,6 @@ owner, mode, size, time, link, extended attributes, and nothing more or less.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import tarfile
@@ -16,12 +15,14 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from pogu.linux.openat2 import openat2_in_root
-from pogu.storage.diff import is_opaque, write_layer_tar
+from pogu.storage.diff import write_layer_tar
 from pogu.storage.journal import Content, read_journal
 from pogu.storage.layers import Layer
 from pogu.storage.rooted import clean_path
 from pogu.storage.tarheader import Entry
 from pogu.storage.tarstream import TarStream
+from pogu.storage.tarwriter import TarDigest
+from pogu.storage.whiteout import OPAQUE_NAME, RESERVED, WHITEOUT, is_opaque, is_whiteout
 
 __all__ = ["layer_damage"]
 
@@ -33,8 +34,6 @@ _KINDS = {
     tarfile.BLKTYPE: stat.S_IFBLK,
     tarfile.FIFOTYPE: stat.S_IFIFO,
 }
-_WHITEOUT = ".wh."
-_OPAQUE = ".wh..wh..opq"
 _GONE = b"whiteout"
 _NOT_OURS = ("trusted.overlay.", "security.selinux", "system.posix_acl")
 
@@ -47,10 +46,10 @@ def layer_damage(layer: Layer, *, most: int = 3) -> list[str]:
     try:
         if journal.exists():
             return _Journaled(layer, journal).damage()[:most]
-        hashed = _Hash()
+        hashed = TarDigest()
         write_layer_tar(layer.path, hashed)
-        if hashed.digest != layer.diff_id:
-            return [f"its content is {hashed.digest[:19]}…, not {layer.diff_id[:19]}…"]
+        if hashed.diff_id != layer.diff_id:
+            return [f"its content is {hashed.diff_id[:19]}…, not {layer.diff_id[:19]}…"]
     except Exception as err:  # a damaged journal or file system may fail in any way
         return [f"it cannot be read: {err}"]
     return []
@@ -63,20 +62,6 @@ def _has_acl(entry: Entry) -> bool:
 
 def _bytes(value: str) -> bytes:
     return value.encode("utf-8", "surrogateescape")
-
-
-class _Hash:
-    """A tar sink that keeps the digest only."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-
-    def write(self, data: bytes) -> None:
-        self._hash.update(data)
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._hash.hexdigest()}"
 
 
 class _Chunks:
@@ -170,12 +155,12 @@ class _Journaled:
             return
         parent, _, name = path.rpartition("/")
         real = self._real_parent(root_fd, parent)
-        if name.startswith(_WHITEOUT):
-            if name == _OPAQUE:
+        if name.startswith(WHITEOUT):
+            if name == OPAQUE_NAME:
                 self._opaque.add(real)
-            if name.startswith(".wh..wh."):
+            if name.startswith(RESERVED):
                 return
-            entry, name = entry._replace(kind=_GONE), name.removeprefix(_WHITEOUT)
+            entry, name = entry._replace(kind=_GONE), name.removeprefix(WHITEOUT)
         path = f"{real}/{name}" if real else name
         before = self._expected.get(path)
         if before is not None and entry.kind == _GONE and before.kind != _GONE:
@@ -223,8 +208,8 @@ class _Journaled:
 
     def _difference(self, root_fd: int, path: str, entry: Entry, info: os.stat_result) -> str:
         if entry.kind == _GONE:
-            gone = stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
-            return "" if gone or stat.S_ISDIR(info.st_mode) else "is not the whiteout it was"
+            hides = is_whiteout(info) or stat.S_ISDIR(info.st_mode)
+            return "" if hides else "is not the whiteout it was"
         if entry.kind == tarfile.LNKTYPE:
             return self._link_difference(root_fd, path, entry, info)
         kind = _KINDS.get(entry.kind, stat.S_IFREG)

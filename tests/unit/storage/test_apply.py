@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from tests.archives import a_directory, a_file, a_link, a_symlink, a_tar, an_entry
 
-from pogu.storage.apply import apply_tar, no_space
+from pogu.storage.apply import apply_tar
+from pogu.storage.failure import write_failure
 from pogu.storage.tarstream import BadArchive
 from pogu.storage.tree import remove_tree
 
@@ -288,7 +289,7 @@ def test_the_entry_of_the_root_sets_the_roots_mode(root: Path) -> None:
 
 
 def test_a_full_disk_is_named_with_what_frees_space() -> None:
-    error = no_space(OSError(28, "No space left on device", "/x"))
+    error = write_failure(OSError(28, "No space left on device", "/x"))
     assert "no space left on device" in error.message
     assert error.hint
     assert "prune" in error.hint
