@@ -1,4 +1,4 @@
-"""Service: unpacked layers; owns the table `layers` and `<root>/layers/`.
+"""Service: unpacked layers; owns `<root>/layers/` and, through `layer_index.py`, their table.
 
     layers/<short-id>/diff/      the layer in overlayfs' own form (whiteout = char device 0:0,
                                  opaque directory = xattr trusted.overlay.opaque=y)
@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from pogu.config import Paths
 from pogu.crash_point import crash_point
 from pogu.db import Database
-from pogu.errors import DataLoss, NotFound
+from pogu.errors import DataLoss
 from pogu.linux.inode_flags import spread_children
 from pogu.linux.memory import give_back
 from pogu.linux.rename import exchange
@@ -32,67 +30,13 @@ from pogu.storage.apply import apply_tar
 from pogu.storage.diff import write_journaled_tar, write_layer_tar
 from pogu.storage.failure import write_failure
 from pogu.storage.journal import read_journal
+from pogu.storage.layer import Layer, LayerDraft, Unpacked
+from pogu.storage.layer_index import LayerIndex
 from pogu.storage.overlay import unmount
 from pogu.storage.tarwriter import TarDigest, TarSink
 from pogu.storage.tree import remove_tree
 
 __all__ = ["Layer", "LayerDraft", "LayerStore", "Unpacked"]
-
-_MIGRATIONS = [
-    """
-    CREATE TABLE layers (
-        chain_id TEXT PRIMARY KEY,
-        diff_id TEXT NOT NULL,
-        parent TEXT REFERENCES layers (chain_id),
-        short_id TEXT NOT NULL UNIQUE,
-        size_bytes INTEGER NOT NULL
-    );
-    CREATE INDEX layers_by_parent ON layers (parent)
-    """,
-    "ALTER TABLE layers ADD COLUMN tar_bytes INTEGER",
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """One committed layer; `size_bytes` is the sum of its regular files, `tar_bytes` the length of
-    its uncompressed tar (None for layers of before it was written down)."""
-
-    chain_id: ChainId
-    diff_id: DiffId
-    parent: ChainId | None
-    short_id: str
-    path: Path
-    size_bytes: int
-    tar_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerDraft:
-    """A directory under tmp/ that may become a layer: `diff` is filled by the caller.
-
-    `work` lies beside it, for use as an overlay's upper and work directory.
-    """
-
-    path: Path
-
-    @property
-    def diff(self) -> Path:
-        return self.path / "diff"
-
-    @property
-    def work(self) -> Path:
-        return self.path / "work"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unpacked:
-    """A layer tar on disk, verified, not yet a layer."""
-
-    draft: LayerDraft
-    diff_id: DiffId
-    size_bytes: int
-    tar_bytes: int
 
 
 class LayerStore:
@@ -100,48 +44,24 @@ class LayerStore:
 
     def __init__(self, paths: Paths, db: Database) -> None:
         self._paths = paths
-        self._db = db
         self._lock = threading.Lock()
         spread_children(paths.tmp)
-        db.migrate("layers", _MIGRATIONS)
-        self._layers = {
-            layer.chain_id: layer
-            for layer in (self._from_row(row) for row in db.query("SELECT * FROM layers"))
-        }
-        self._drop_lost()
-
-    def _from_row(self, row: sqlite3.Row) -> Layer:
-        return Layer(
-            chain_id=row["chain_id"],
-            diff_id=row["diff_id"],
-            parent=row["parent"],
-            short_id=row["short_id"],
-            path=self._paths.layers / row["short_id"] / "diff",
-            size_bytes=row["size_bytes"],
-            tar_bytes=row["tar_bytes"],
-        )
+        self._index = LayerIndex(db, paths.layers)
+        self._index.delete_lost({entry.name for entry in os.scandir(paths.layers)})
 
     def get(self, chain_id: ChainId) -> Layer:
         """Return the layer. Raises: NotFound."""
-        try:
-            return self._layers[chain_id]
-        except KeyError as err:
-            raise NotFound(f"layer {chain_id} not found") from err
+        return self._index.get(chain_id)
 
     def has(self, chain_id: ChainId) -> bool:
-        return chain_id in self._layers
+        return self._index.find(chain_id) is not None
 
     def chain(self, top: ChainId | None) -> list[Layer]:
         """Return the layers from the bottom to `top`; empty for None (scratch)."""
-        layers = []
-        while top is not None:
-            layer = self.get(top)
-            layers.append(layer)
-            top = layer.parent
-        return layers[::-1]
+        return self._index.chain(top)
 
     def all(self) -> list[Layer]:
-        return list(self._layers.values())
+        return self._index.all()
 
     def lower_directories(self, top: ChainId | None) -> tuple[Path, ...]:
         """Return the lowerdirs for an OverlayMount: top layer first."""
@@ -226,8 +146,8 @@ class LayerStore:
         """Sync, rename into layers/, commit the row; one publisher at a time."""
         draft, diff_id = unpacked.draft, unpacked.diff_id
         own_id = chain_id(parent, diff_id)
-        if own_id in self._layers:
-            return self._layers[own_id]
+        if (known := self._index.find(own_id)) is not None:
+            return known
         remove_tree(draft.work)
         syncfs(draft.path)
         short_id = own_id.removeprefix("sha256:")[:12]
@@ -241,19 +161,14 @@ class LayerStore:
             tar_bytes=unpacked.tar_bytes,
         )
         with self._lock:
-            if own_id in self._layers:
-                return self._layers[own_id]
+            if (known := self._index.find(own_id)) is not None:
+                return known
             target = self._paths.layers / short_id
             if target.exists():  # left by a kill between rename and row
                 self._remove_directory(target)
             draft.path.rename(target)
             fsync_directory(self._paths.layers)
-            with self._db.transaction(durable=True) as tx:
-                tx.execute(
-                    "INSERT INTO layers VALUES (?, ?, ?, ?, ?, ?)",
-                    (own_id, diff_id, parent, short_id, layer.size_bytes, layer.tar_bytes),
-                )
-            self._layers[own_id] = layer
+            self._index.insert(layer)
         return layer
 
     def write_tar(self, chain_id: ChainId, out: TarSink) -> None:
@@ -296,7 +211,7 @@ class LayerStore:
     def unnamed(self) -> list[str]:
         """Names in layers/ that no row has, while nothing is being committed."""
         with self._lock:
-            known = {layer.short_id for layer in self._layers.values()}
+            known = self._index.short_ids()
             return [one.name for one in os.scandir(self._paths.layers) if one.name not in known]
 
     def remove_unnamed(self, name: str) -> None:
@@ -316,13 +231,10 @@ class LayerStore:
         """
         trash = LayerDraft(path=Path(tempfile.mkdtemp(dir=self._paths.tmp, prefix="removed-")))
         with self._lock:
-            doomed = [self._layers[one] for one in chain_ids if one in self._layers]
+            doomed = [layer for one in chain_ids if (layer := self._index.find(one)) is not None]
             doomed.sort(key=lambda layer: len(self.chain(layer.chain_id)), reverse=True)
-            with self._db.transaction() as tx:
-                for layer in doomed:
-                    tx.execute("DELETE FROM layers WHERE chain_id = ?", (layer.chain_id,))
+            self._index.delete(layer.chain_id for layer in doomed)
             for layer in doomed:
-                del self._layers[layer.chain_id]
                 layer.path.parent.rename(trash.path / layer.short_id)
                 crash_point()
         return trash
@@ -336,37 +248,13 @@ class LayerStore:
 
     def sweep(self) -> None:
         """At start: remove what no row names. Slow."""
-        known = {layer.short_id for layer in self._layers.values()}
+        known = self._index.short_ids()
         present = {entry.name for entry in os.scandir(self._paths.layers)}
         for name in present - known:
             self._remove_directory(self._paths.layers / name)
         for entry in os.scandir(self._paths.tmp):
             if entry.name.startswith(("layer-", "removed-", "blob-", "volume-")):
                 _remove_leftover(Path(entry.path))
-
-    def _drop_lost(self) -> None:
-        """Forget rows whose directory is gone, with all that stand on them: before images are
-        read, so that those of them are known to be broken."""
-        present = {entry.name for entry in os.scandir(self._paths.layers)}
-        lost = {layer.chain_id for layer in self._layers.values() if layer.short_id not in present}
-        if not lost:
-            return
-        doomed = list(self._with_children(lost))
-        with self._db.transaction() as tx:
-            for layer in reversed(doomed):
-                tx.execute("DELETE FROM layers WHERE chain_id = ?", (layer,))
-                self._layers.pop(layer, None)
-
-    def _with_children(self, roots: Iterable[ChainId]) -> dict[ChainId, None]:
-        found: dict[ChainId, None] = {}
-        front = list(roots)
-        while front:
-            for one in front:
-                found.pop(one, None)
-                found[one] = None
-            above = set(front)
-            front = [layer.chain_id for layer in self._layers.values() if layer.parent in above]
-        return found
 
 
 def _remove_leftover(path: Path) -> None:

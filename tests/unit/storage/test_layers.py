@@ -146,7 +146,7 @@ def test_lost_layers_are_forgotten_at_start_with_all_above_them(
     top = store.commit_tar(a_layer_tar("z"), parent=middle.chain_id)
     beside = store.commit_tar(a_layer_tar("beside"), parent=below.chain_id)
     middle.path.parent.rename(paths.root / "lost")
-    store = LayerStore(paths, store._db)
+    store = LayerStore(paths, Database(paths.database))
     assert {layer.chain_id for layer in store.all()} == {below.chain_id, beside.chain_id}
     again = LayerStore(paths, Database(paths.database))
     assert not again.has(top.chain_id)
