@@ -1,17 +1,12 @@
 """Service: pull: manifest → what is missing is fetched → layers are unpacked → the image is named.
 
-Every byte is checked against its digest, every layer against its diff ID. Layers are fetched and
-unpacked at once where they allow it; they are committed bottom first. A pull that ends early leaves
-only parts that the next one goes on with.
+Every byte is checked against its digest, every layer against its diff ID (`layer_fetch.py`). A pull
+that ends early leaves only parts that the next one goes on with.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
 from dataclasses import replace
-from typing import BinaryIO, cast
 
 import msgspec
 
@@ -24,18 +19,18 @@ from pogu.errors import (
     NotFound,
     RejectedByPolicy,
     Unauthorized,
-    first_error,
 )
-from pogu.images.download import Downloads, GrowingFile
-from pogu.images.image import Image, short_id
+from pogu.images.download import Downloads
+from pogu.images.image import Image
 from pogu.images.indexes import Indexes
+from pogu.images.layer_fetch import Emit, LayerFetcher
 from pogu.images.platform import Platform, choose, fits, parse_platform, platform_of
-from pogu.images.progress import TransferEvent, throttled
-from pogu.images.provenance import LayerBlob, Provenance
+from pogu.images.progress import TransferEvent
+from pogu.images.provenance import Provenance
 from pogu.images.store import ImageStore
 from pogu.images.verification import Verification
-from pogu.linux.blocking import in_thread, in_thread_to_end
-from pogu.oci.digest import ChainId, DiffId, Digest, chain_ids
+from pogu.linux.blocking import in_thread
+from pogu.oci.digest import Digest
 from pogu.oci.image import Descriptor, Manifest, check_depth, decode_image_config
 from pogu.oci.index import INDEXES, MANIFESTS
 from pogu.oci.reference import Reference
@@ -43,21 +38,11 @@ from pogu.registry.client import FetchedManifest, Repository
 from pogu.registry.credentials import Credentials
 from pogu.registry.transport import open_transport
 from pogu.storage.blobs import BlobStore
-from pogu.storage.layers import Layer, LayerStore, Unpacked
+from pogu.storage.layers import LayerStore
 
 __all__ = ["Puller"]
 
-_UNPACKED_AT_ONCE = 2
-"""Layers of one pull; another pull does not wait for a registry that is slow."""
-
-_UNPACKED_OF_ALL = 8
-"""Fewer than there are threads: those that unpack may wait for what others have to bring."""
-
 _LARGEST_CONFIG = 8 << 20
-_SHOWN_EVERY_S = 0.1
-
-
-Emit = Callable[[TransferEvent], Awaitable[None]]
 
 
 class Puller:
@@ -77,14 +62,12 @@ class Puller:
     ) -> None:
         self._config = config
         self._images = images
-        self._layers = layers
         self._blobs = blobs
         self._provenance = provenance
         self._indexes = indexes
         self._downloads = downloads
         self._verification = verification
-        self._unpacking = asyncio.Semaphore(_UNPACKED_OF_ALL)
-        self._committing: dict[ChainId, asyncio.Lock] = {}
+        self._layers = LayerFetcher(layers=layers, downloads=downloads, provenance=provenance)
 
     async def pull(
         self,
@@ -211,7 +194,7 @@ class Puller:
                 f" {len(manifest.layers)}"
             )
         check_depth(len(diff_ids))
-        await self._fetch_layers(repository, named, manifest.layers, diff_ids, emit)
+        await self._layers.fetch(repository, named, manifest.layers, diff_ids, emit)
         await in_thread(self._blobs.write, fetched.raw)
         image = await self._images.create_raw(raw_config, config)
         self._provenance.add_manifest(fetched.digest, image.id, fetched.media_type)
@@ -234,163 +217,6 @@ class Puller:
             repository, descriptor.digest, descriptor.size, progress=quiet
         )
         return await in_thread(path.read_bytes)
-
-    async def _fetch_layers(
-        self,
-        repository: Repository,
-        named: Reference,
-        descriptors: tuple[Descriptor, ...],
-        diff_ids: tuple[DiffId, ...],
-        emit: Emit,
-    ) -> None:
-        """All at once; each waits with its commit for the layer below."""
-        chain = chain_ids(diff_ids)
-        slots = asyncio.Semaphore(_UNPACKED_AT_ONCE)
-        tasks: list[asyncio.Task[None]] = []
-        try:
-            async with asyncio.TaskGroup() as group:
-                for at, descriptor in enumerate(descriptors):
-                    work = self._layer(
-                        repository,
-                        named,
-                        descriptor,
-                        diff_ids[at],
-                        chain[at],
-                        chain[at - 1] if at else None,
-                        tasks[at - 1] if at else None,
-                        slots,
-                        emit,
-                    )
-                    tasks.append(group.create_task(work))
-        except BaseExceptionGroup as errors:
-            raise first_error(errors) from None
-
-    async def _layer(
-        self,
-        repository: Repository,
-        named: Reference,
-        descriptor: Descriptor,
-        diff_id: DiffId,
-        chain_id: ChainId,
-        parent: ChainId | None,
-        below: asyncio.Task[None] | None,
-        slots: asyncio.Semaphore,
-        emit: Emit,
-    ) -> None:
-        short = short_id(descriptor.digest)
-        lock = self._committing.setdefault(chain_id, asyncio.Lock())
-        async with lock:
-            if self._layers.has(chain_id):
-                await emit(TransferEvent(status="Already exists", id=short))
-            else:
-                await emit(TransferEvent(status="Pulling fs layer", id=short))
-                unpacked = await self._fetch_and_unpack(
-                    repository, descriptor, diff_id, short, slots, emit
-                )
-                await self._commit(unpacked, parent, below)
-                await emit(TransferEvent(status="Pull complete", id=short))
-        self._provenance.add_layer(
-            LayerBlob(
-                digest=descriptor.digest,
-                diff_id=diff_id,
-                media_type=descriptor.media_type,
-                size_bytes=descriptor.size,
-            )
-        )
-        self._provenance.seen_at(descriptor.digest, named.repository)
-
-    async def _commit(
-        self, unpacked: Unpacked, parent: ChainId | None, below: asyncio.Task[None] | None
-    ) -> Layer:
-        try:
-            if below is not None:
-                await asyncio.shield(below)
-        except BaseException:
-            await asyncio.shield(in_thread(self._layers.discard, unpacked.draft))
-            raise
-        return await in_thread_to_end(self._layers.commit_unpacked, unpacked, parent=parent)
-
-    async def _fetch_and_unpack(
-        self,
-        repository: Repository,
-        descriptor: Descriptor,
-        diff_id: DiffId,
-        short: str,
-        slots: asyncio.Semaphore,
-        emit: Emit,
-    ) -> Unpacked:
-        """Unpack while the transfer goes on; a blob that is here is unpacked at once."""
-        sources: list[GrowingFile] = []
-        unpacking: list[asyncio.Task[Unpacked]] = []
-
-        async def progress(current: int, total: int) -> None:
-            await emit(TransferEvent(status="Downloading", id=short, current=current, total=total))
-            if current >= total:
-                await emit(TransferEvent(status="Verifying Checksum", id=short))
-
-        def unpack(source: GrowingFile) -> GrowingFile:
-            sources.append(source)
-            unpacking.append(asyncio.create_task(self._unpack(source, diff_id, slots)))
-            return source
-
-        try:
-            if self._downloads.is_busy:
-                await emit(TransferEvent(status="Waiting", id=short))
-            path = await self._downloads.fetch(
-                repository,
-                descriptor.digest,
-                descriptor.size,
-                progress=throttled(progress),
-                reader=lambda part: unpack(GrowingFile(part)),
-            )
-            await emit(TransferEvent(status="Download complete", id=short))
-            await self._drop(unpacking[:-1])
-            if not unpacking:
-                unpack(GrowingFile.whole(path))
-            async with _extraction_shown(sources[-1], short, descriptor.size, emit):
-                return await asyncio.shield(unpacking[-1])
-        except BaseException:
-            await self._drop(unpacking)
-            raise
-
-    async def _drop(self, unpacking: list[asyncio.Task[Unpacked]]) -> None:
-        """What was unpacked of a transfer that did not come to its end is of no use."""
-        for task in unpacking:
-            outcome = (await asyncio.gather(task, return_exceptions=True))[0]
-            if isinstance(outcome, Unpacked):
-                await asyncio.shield(in_thread(self._layers.discard, outcome.draft))
-
-    async def _unpack(
-        self, source: GrowingFile, diff_id: DiffId, slots: asyncio.Semaphore
-    ) -> Unpacked:
-        async with slots, self._unpacking:
-            return await in_thread_to_end(_unpack, self._layers, source, diff_id)
-
-
-def _unpack(layers: LayerStore, source: GrowingFile, diff_id: DiffId) -> Unpacked:
-    with closing(source):
-        return layers.unpack(cast(BinaryIO, source), expected=diff_id)
-
-
-@asynccontextmanager
-async def _extraction_shown(
-    source: GrowingFile, short: str, total: int, emit: Emit
-) -> AsyncIterator[None]:
-    """Tell inside the block how much of the blob has been unpacked."""
-
-    async def show() -> None:
-        while True:
-            await emit(
-                TransferEvent(status="Extracting", id=short, current=source.position, total=total)
-            )
-            await asyncio.sleep(_SHOWN_EVERY_S)
-
-    showing = asyncio.create_task(show())
-    try:
-        yield
-    finally:
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
 
 
 def _parse_manifest(fetched: FetchedManifest, named: Reference) -> Manifest:
