@@ -24,20 +24,6 @@ from pogu.runtime.exec import ExecProcess
 __all__ = ["ROUTES"]
 
 
-class _CreateBody(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    cmd: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
-    user: str = ""
-    working_dir: str = ""
-    tty: bool = False
-    privileged: bool = False
-    attach_stdin: bool = False
-    attach_stdout: bool = False
-    attach_stderr: bool = False
-    detach_keys: str = ""
-    console_size: tuple[int, int] = (0, 0)
-
-
 class _StartBody(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     detach: bool = False
     tty: bool = False
@@ -48,9 +34,8 @@ async def create(call: Call) -> StreamResponse:
     tree: dict[str, Any] = without_nulls(await call.json_body())
     if isinstance(tree.get("Cmd"), str):
         tree["Cmd"] = [tree["Cmd"]]
-    body = as_type(tree, _CreateBody)
-    parse_keys(body.detach_keys)
-    request = ExecRequest(**msgspec.structs.asdict(body))
+    request = as_type(tree, ExecRequest)
+    parse_keys(request.detach_keys)
     execution = call.engine.containers.execs.create(call.name, request)
     return json_reply({"Id": execution.id}, status=201)
 

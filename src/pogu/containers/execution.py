@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+import msgspec
 
 from pogu.runtime.exec import ExecProcess
 
 __all__ = ["Exec", "ExecRequest"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecRequest:
-    """What a client asked for, as it asked."""
+class ExecRequest(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What a client asked for, as it asked: the body of the request."""
 
-    cmd: tuple[str, ...]
+    cmd: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     user: str = ""
     working_dir: str = ""
