@@ -194,13 +194,16 @@ async def _extraction_shown(
     """Tell inside the block how much of the blob has been unpacked."""
 
     async def show() -> None:
-        while True:
-            await emit(
-                TransferEvent(status="Extracting", id=short, current=source.position, total=total)
-            )
-            await asyncio.sleep(_SHOWN_EVERY_S)
+        at = source.position
+        await emit(TransferEvent(status="Extracting", id=short, current=at, total=total))
 
-    showing = asyncio.create_task(show())
+    async def keep_showing() -> None:
+        while True:
+            await asyncio.sleep(_SHOWN_EVERY_S)
+            await show()
+
+    await show()  # however quickly it is done
+    showing = asyncio.create_task(keep_showing())
     try:
         yield
     finally:
