@@ -208,6 +208,7 @@ def test_a_boot_starts_what_shall_run(tmp_path: Path) -> None:
             "run", "-d", "--restart", "unless-stopped", "--name", "down", "busybox", "sleep", "9"
         )
         engine.ok("stop", "-t", "0", "down")
+        ids = engine.ok("ps", "-q", "--no-trunc").split()
         pids = [int(field(engine, n, ".State.Pid")) for n in ("no", "always", "unless-stopped")]
         monitors = [monitor_of(engine, n) for n in ("no", "always", "unless-stopped", "on-failure")]
         pids.append(int(field(engine, "on-failure", ".State.Pid")))
@@ -219,6 +220,9 @@ def test_a_boot_starts_what_shall_run(tmp_path: Path) -> None:
             if line.split()[4].startswith(f"{tmp_path}/"):
                 subprocess.run(["umount", "-l", line.split()[4]], check=True)
         shutil.rmtree(engine.run_root)
+        for group in Path("/sys/fs/cgroup").glob("**/pogu/*"):
+            if group.name in ids:
+                group.rmdir()
         for name in ("always", "unless-stopped", "on-failure"):
             eventually(lambda name=name: engine.status(name) == "running")  # type: ignore[misc]
         assert (engine.status("no"), field(engine, "no", ".State.ExitCode")) == ("exited", "255")
