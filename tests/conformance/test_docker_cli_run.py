@@ -255,7 +255,7 @@ def test_device_is_there_with_its_permissions(docker: DockerCli) -> None:
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("--link=other", "links are not implemented"),
+        ("--link=other", "could not get container for other: No such container: other"),
         ("--gpus=all", "could not select device driver"),
         ("--log-driver=syslog", "no log driver named 'syslog' is registered"),
         ("--runtime=kata", "unknown or invalid runtime name: kata"),
