@@ -103,4 +103,4 @@ def test_a_part_of_an_image_is_mounted_read_only(docker: DockerCli) -> None:
     said = docker.sh("test -x /x/ls; echo $?; touch /x/new 2>&1; true", "--mount", mount)
     assert said == "0\ntouch: /x/new: Read-only file system"
     missing = ("--mount", "type=image,source=nothere,target=/x", "busybox", "true")
-    assert "No such image: nothere:latest" in docker.refused("run", "--rm", *missing)
+    assert "No such image: nothere:latest" in docker.refused("run", "--rm", *missing, code=125)

@@ -66,7 +66,7 @@ def make_mount_points(target: Path, mounts: Sequence[MountPoint]) -> None:
 def _make(target: Path, mount: MountPoint) -> None:
     with RootedTree(target) as tree, contextlib.suppress(OSError, BadArchive):
         place = tree.place(mount.destination.strip("/"))
-        if mount.type == "bind" and _is_no_directory(mount.source):
+        if mount.type != "tmpfs" and _is_no_directory(mount.source):
             os.close(os.open(place.name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, dir_fd=place.parent))
         else:
             os.mkdir(place.name, 0o755, dir_fd=place.parent)
