@@ -11,8 +11,9 @@ from pathlib import Path
 from bench import images
 from bench.cases import CASES
 from bench.engines import Engine, find_engines
-from bench.measure import Case, Workspace, measure
+from bench.measure import Case, measure
 from bench.memory import engine_memory, pull_memory
+from bench.workspace import Workspace
 
 
 def main() -> None:
@@ -62,7 +63,7 @@ def parse_arguments() -> argparse.Namespace:
         "--no-settle", action="store_true", help="do not wait after removals (see images.py)"
     )
     parser.add_argument("--workspace", default="/tmp/pogu-bench")
-    parser.add_argument("--json", default="", help="also write seconds to this file")
+    parser.add_argument("--json", default="", help="also write the figures to this file")
     return parser.parse_args()
 
 
@@ -73,7 +74,7 @@ def print_header(engines: list[Engine]) -> None:
 
 
 def print_row(case: Case, engines: list[Engine], medians: dict[str, float]) -> None:
-    """Milliseconds, and for a peer how many times Pogu's own CLI fits into its time."""
+    """The figures, and for a peer how many times Pogu's own CLI fits into its."""
     base = medians[engines[0].name]
     cells = []
     for engine in engines:
@@ -81,10 +82,16 @@ def print_row(case: Case, engines: list[Engine], medians: dict[str, float]) -> N
         if value is None:
             cells.append("")
         elif engine is engines[0]:
-            cells.append(f"{value * 1000:.0f} ms")
+            cells.append(shown(value, case.unit))
         else:
-            cells.append(f"{value * 1000:.0f} ms ({value / base:.1f} x)")
+            cells.append(f"{shown(value, case.unit)} ({value / base:.1f} x)")
     print(f"| {case.what} | {' | '.join(cells)} | {case.goal} |", flush=True)
+
+
+def shown(value: float, unit: str) -> str:
+    if unit == "%":
+        return f"{value * 100:.1f} %"
+    return f"{value * 1000:.1f} ms" if value < 0.01 else f"{value * 1000:.0f} ms"
 
 
 def runtime_of(engine: Engine) -> str:

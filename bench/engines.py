@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
@@ -23,6 +24,8 @@ class Engine:
     second_client: bool = False
     """Another engine of the list has the same storage."""
     env: dict[str, str] = field(default_factory=dict)
+    socket: str = ""
+    """Where its API answers; empty when each command is the engine."""
 
     def run(self, *words: str, check: bool = True) -> str:
         """Run one command of the engine and return its standard output."""
@@ -69,22 +72,38 @@ def _socket(pogu: tuple[str, ...]) -> str:
         return default
 
 
+def _docker_socket(words: tuple[str, ...]) -> str:
+    """Where a docker command line looks for its engine."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    for word, after in itertools.pairwise(words):
+        address = after if word in ("-H", "--host") else address
+    return address.removeprefix("unix://")
+
+
 def find_engines(*, pogu: str, docker: str, buildx: str, podman: str) -> list[Engine]:
     """Return the engines that answer; Pogu first, by its own CLI and by the docker CLI."""
     own = tuple(shlex.split(pogu))
-    same = ("docker", "-H", f"unix://{_socket(own)}")
+    socket = _socket(own)
+    same = ("docker", "-H", f"unix://{socket}")
     peer = tuple(shlex.split(docker))
     legacy = {"DOCKER_BUILDKIT": "0"}
     candidates = [
-        Engine(name="pogu", cli=own, build=(*own, "build")),
+        Engine(name="pogu", cli=own, build=(*own, "build"), socket=socket),
         Engine(
             name="pogu (docker CLI)",
             cli=same,
             build=(*same, "build"),
             env=legacy,
             second_client=True,
+            socket=socket,
         ),
-        Engine(name="docker", cli=peer, build=(*peer, "build"), env=legacy),
+        Engine(
+            name="docker",
+            cli=peer,
+            build=(*peer, "build"),
+            env=legacy,
+            socket=_docker_socket(peer),
+        ),
     ]
     if buildx:
         words = tuple(shlex.split(buildx))

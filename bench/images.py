@@ -13,12 +13,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.engines import Engine
-from bench.measure import Case, Workspace, timed
+from bench.measure import Case, timed
+from bench.workspace import Workspace
 
 __all__ = ["CASES", "prepare_pulls"]
 
 _SETTLE_S = 66
 _LAYERS = 10
+
+Once = Callable[[Engine, Workspace], float]
+Before = Callable[[Engine, Workspace], None]
 
 
 def debian(workspace: Workspace) -> str:
@@ -76,7 +80,7 @@ def _split(source: Path, directory: Path) -> None:
     (directory / "Dockerfile").write_text("FROM scratch\n" + "".join(lines) + 'CMD ["true"]\n')
 
 
-def pull(name: Callable[[Workspace], str]) -> Callable[[Engine, Workspace], float]:
+def pull(name: Callable[[Workspace], str]) -> Once:
     def once(engine: Engine, workspace: Workspace) -> float:
         wanted = name(workspace)
         return timed(lambda: engine.run("pull", "-q", *insecure(engine), wanted))
@@ -84,9 +88,13 @@ def pull(name: Callable[[Workspace], str]) -> Callable[[Engine, Workspace], floa
     return once
 
 
+def import_once(engine: Engine, workspace: Workspace) -> None:
+    engine.run("import", str(workspace.debian_tar), "bench-debian")
+
+
 def import_again(engine: Engine, workspace: Workspace) -> None:
     forget(engine, workspace)
-    engine.run("import", str(workspace.debian_tar), "bench-debian")
+    import_once(engine, workspace)
 
 
 def push(engine: Engine, workspace: Workspace) -> float:
@@ -100,10 +108,6 @@ def push(engine: Engine, workspace: Workspace) -> float:
 
 def archive(workspace: Workspace) -> Path:
     return workspace.path / "archive.tar"
-
-
-def import_once(engine: Engine, workspace: Workspace) -> None:
-    engine.run("import", str(workspace.debian_tar), "bench-debian")
 
 
 def save(engine: Engine, workspace: Workspace) -> float:
@@ -120,70 +124,47 @@ def load(engine: Engine, workspace: Workspace) -> float:
 
 
 def import_tar(engine: Engine, workspace: Workspace) -> float:
-    return timed(lambda: engine.run("import", str(workspace.debian_tar), "bench-debian"))
+    return timed(lambda: import_once(engine, workspace))
+
+
+def brought_anew(name: str, what: str, goal: str, once: Once) -> Case:
+    """A case that makes many files of an image of which nothing is there."""
+    return Case(
+        name=name,
+        what=what,
+        goal=goal,
+        once=once,
+        by_any_client=False,
+        before=forget,
+        settle_s=_SETTLE_S,
+        warm=False,
+        rounds=2,
+    )
+
+
+def sent(name: str, what: str, goal: str, once: Once, before: Before) -> Case:
+    """A case that reads an image which is there."""
+    return Case(
+        name=name,
+        what=what,
+        goal=goal,
+        once=once,
+        by_any_client=False,
+        before=before,
+        rounds=3,
+    )
 
 
 CASES = [
-    Case(
-        name="import",
-        what="import of a 180 MB tar, 9.5k files",
-        goal="≤ 1/5 docker",
-        once=import_tar,
-        by_any_client=False,
-        before=forget,
-        settle_s=_SETTLE_S,
-        warm=False,
-        rounds=2,
+    brought_anew("import", "import of a 180 MB tar, 9.5k files", "≤ 1/5 docker", import_tar),
+    brought_anew(
+        "pull-debian",
+        "pull of one layer, 65 MB compressed, 9.5k files",
+        "≤ 1/5 docker, ≤ 1/4 podman",
+        pull(debian),
     ),
-    Case(
-        name="pull-debian",
-        what="pull of one layer, 65 MB compressed, 9.5k files",
-        goal="≤ 1/5 docker, ≤ 1/4 podman",
-        once=pull(debian),
-        by_any_client=False,
-        before=forget,
-        settle_s=_SETTLE_S,
-        warm=False,
-        rounds=2,
-    ),
-    Case(
-        name="pull-ten-layers",
-        what="pull of the same in ten layers",
-        goal="≤ 1/5 docker",
-        once=pull(ten),
-        by_any_client=False,
-        before=forget,
-        settle_s=_SETTLE_S,
-        warm=False,
-        rounds=2,
-    ),
-    Case(
-        name="push-debian",
-        what="first push of that layer",
-        goal="≤ 0.6 podman",
-        once=push,
-        by_any_client=False,
-        before=import_again,
-        rounds=3,
-    ),
-    Case(
-        name="save",
-        what="save to a file, 180 MB",
-        goal="≤ 0.6 docker, ≤ 0.6 podman",
-        once=save,
-        by_any_client=False,
-        before=import_once,
-        rounds=3,
-    ),
-    Case(
-        name="load",
-        what="load of that file",
-        goal="≤ 1/4 docker",
-        once=load,
-        by_any_client=False,
-        before=forget,
-        settle_s=_SETTLE_S,
-        warm=False,
-        rounds=2,
-    ),
+    brought_anew("pull-ten-layers", "pull of the same in ten layers", "≤ 1/5 docker", pull(ten)),
+    sent("push-debian", "first push of that layer", "≤ 0.6 podman", push, import_again),
+    sent("save", "save to a file, 180 MB", "≤ 0.6 docker, ≤ 0.6 podman", save, import_once),
+    brought_anew("load", "load of that file", "≤ 1/4 docker", load),
 ]

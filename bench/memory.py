@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from bench.engines import Engine
-from bench.measure import Workspace, fresh
+from bench.measure import fresh
+from bench.workspace import Workspace
 
 __all__ = ["engine_memory", "pull_memory"]
 
