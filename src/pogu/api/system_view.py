@@ -144,13 +144,16 @@ def info(engine: Engine) -> dict[str, object]:
         "ContainerdCommit": {"ID": ""},
         "RuncCommit": {"ID": ""},
         "InitCommit": {"ID": ""},
-        "SecurityOptions": [
-            *(["name=apparmor"] if engine.containers.has_apparmor else []),
-            *("name=seccomp,profile=builtin", "name=cgroupns"),
-        ],
+        "SecurityOptions": _security(engine),
         "CDISpecDirs": [],
         "Warnings": [],
     }
+
+
+def _security(engine: Engine) -> list[str]:
+    options = ["name=apparmor"] if engine.containers.has_apparmor else []
+    options += ["name=seccomp,profile=builtin", "name=cgroupns"]
+    return [*options, "name=userns"] if engine.config.userns_remap else options
 
 
 def _root(engine: Engine) -> str:

@@ -101,7 +101,7 @@ CREATE_FLAGS = [
     Flag("--ulimit", "list", "Ulimit options"),
     Flag("--use-api-socket", "bool", "Give it the engine's socket and your logins"),
     Flag("-u, --user", "text", "User name or UID (name|uid[:group|gid])"),
-    Flag("--userns", "text", "User namespace"),
+    Flag("--userns", "text", "User namespace (host|remap)"),
     Flag("--uts", "text", "UTS namespace"),
     Flag("-v, --volume", "list", "Bind mount a directory or mount a volume"),
     Flag("--volume-driver", "text", "Volume driver of the container's volumes"),

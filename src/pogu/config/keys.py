@@ -85,6 +85,14 @@ def _word(value: object) -> str:
     return text
 
 
+def _remap(value: object) -> str:
+    text = _word(value)
+    user, colon, group = text.partition(":")
+    if (colon and not (user and group)) or ":" in group:
+        raise ValueError(f"must be default, USER or USER:GROUP, not {text!r}")
+    return text
+
+
 def _absolute(of_what: str) -> Callable[[object], Path]:
     def read(value: object) -> Path:
         text = _text(value)
@@ -225,6 +233,7 @@ KEYS = {
         Key("socket_group", "socket_group", str, _word, '"docker"'),
         Key("debug", "debug", bool, _switch, "true"),
         Key("cdi_spec_dirs", "cdi_spec_dirs", list, _directories, '["/etc/cdi"]'),
+        Key("userns_remap", "userns_remap", str, _remap, '"default"'),
         Key("log.max_size", "log_max_size_bytes", str, size_bytes, '"20m"'),
         Key("log.max_files", "log_max_files", int, _number(1, 1000), "5"),
         Key("log.max_age", "log_max_age_s", str, age_s, '"7d"'),

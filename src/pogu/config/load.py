@@ -44,6 +44,7 @@ class Config:
     registry_tries: int = 5
     policy: Path = DEFAULT_POLICY
     cdi_spec_dirs: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
+    userns_remap: str = ""
     debug: bool = False
 
     @property

@@ -11,7 +11,7 @@
   volumes/<name>/             _data, volume.json
   tmp/                        everything unfinished; swept at start
 <run_root>/                   /run/pogu
-  pogu.sock  engine.lock  containers/<id>/  exits/<id>  netns/<id>  runtime/
+  pogu.sock  engine.lock  containers/<id>/  exits/<id>  netns/<id>  runtime/  remapped/<id>/
 """
 
 from __future__ import annotations

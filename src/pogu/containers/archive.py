@@ -26,6 +26,7 @@ from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import ContainerRecord, MountPoint, Status
 from pogu.containers.path_stat import PathStat, absolute, base_name, path_stat
+from pogu.containers.remap import ids_of
 from pogu.containers.view import make_mount_points, mount_volumes, mounted_view, opened_directory
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound, SystemFailure
 from pogu.linux.blocking import in_own_thread, in_thread
@@ -88,7 +89,7 @@ class ContainerArchive:
 
         def write(sink: TarSink) -> None:
             with self._root(entry) as root, _opened(root, path, name) as fd:
-                write_live_tar(fd, sink, name=base_name(path))
+                write_live_tar(fd, sink, name=base_name(path), ids=ids_of(entry))
 
         return found, write
 
@@ -128,7 +129,8 @@ class ContainerArchive:
                 user = resolve_user(Path(f"/proc/self/fd/{root}"), entry.record.config.user)
                 owner = (user.uid, user.gid)
             directory = absolute(path).removesuffix(".").strip("/")
-            extract_tar(tar, root, directory, owner=owner, keep_kinds=keep_kinds)
+            ids = ids_of(entry)
+            extract_tar(tar, root, directory, owner=owner, keep_kinds=keep_kinds, ids=ids)
 
     # ---- the tree ------------------------------------------------------------------------
 

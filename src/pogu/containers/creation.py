@@ -22,6 +22,7 @@ from pogu.containers.model import ContainerRecord, ContainerState, MountPoint
 from pogu.containers.mounts import WantedMount, plan_mounts, with_source
 from pogu.containers.names import generate_name
 from pogu.containers.registry import Registry
+from pogu.containers.remap import is_remapped, read_mapping
 from pogu.containers.rows import Rows
 from pogu.containers.validate import check_name, check_request, network_mode
 from pogu.containers.workload import wanted_rlimits
@@ -51,6 +52,7 @@ class Creator:
         volumes: Volumes,
         cgroup: CgroupSetup,
         log_driver: str,
+        userns_remap: str,
     ) -> None:
         self._registry = registry
         self._rows = rows
@@ -60,6 +62,7 @@ class Creator:
         self._volumes = volumes
         self._cgroup = cgroup
         self._log_driver = log_driver
+        self._userns_remap = userns_remap
 
     async def create(
         self, request: CreateRequest, *, name: str | None = None, image: Image | None = None
@@ -71,9 +74,12 @@ class Creator:
         Conflict when the name is in use, naming its owner in Docker's words; InvalidParameter.
         """
         request = self._with_log_driver(request)
-        warnings = check_request(request)
+        remapped = is_remapped(request.host_config, self._userns_remap)
+        warnings = check_request(request, remapped=remapped)
         request = self._with_ids(request)
-        warnings += self._check_host(request.host_config)
+        if remapped:
+            read_mapping(self._userns_remap)
+        warnings += self._check_host(request.host_config, remapped=remapped)
         image = image or self._images.resolve(request.image)
         config = merge_config(request, image.config.config)
         with _no_pull():
@@ -100,10 +106,10 @@ class Creator:
         self._registry.add(entry)
         return entry, warnings
 
-    def _check_host(self, host: HostConfig) -> list[str]:
+    def _check_host(self, host: HostConfig, *, remapped: bool) -> list[str]:
         """What this host cannot give is a warning."""
         warnings = resources_of(host, self._cgroup)[1]
-        return warnings + possible_rlimits(wanted_rlimits(host))[1]
+        return warnings + possible_rlimits(wanted_rlimits(host), remapped=remapped)[1]
 
     def _check_network(self, mode: str) -> None:
         if mode.startswith("container:"):

@@ -17,10 +17,11 @@ from pogu.containers.execution import Exec, ExecRequest
 from pogu.containers.merge import effective_env
 from pogu.containers.model import Status
 from pogu.containers.registry import Registry
+from pogu.containers.remap import owner_of_streams
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound
 from pogu.linux.blocking import in_thread
 from pogu.runtime.exec import ExecProcess, Sink
-from pogu.runtime.exec_process import Execution, exec_process, hostname_of
+from pogu.runtime.exec_process import Execution, exec_process, hostname_of, user_of
 from pogu.runtime.failure import start_exit_code
 from pogu.runtime.oci_runtime import OciRuntime, bounding_capabilities, resolve_user
 
@@ -124,7 +125,12 @@ class Execs:
         sink: Sink | None = None,
     ) -> ExecProcess:
         """Begin a process without a record of it; `spec` says what it is."""
-        process = ExecProcess(self._runtime, entry.id, self._paths.run_containers / entry.id)
+        process = ExecProcess(
+            self._runtime,
+            entry.id,
+            self._paths.run_containers / entry.id,
+            owner=owner_of_streams(entry.state.pid, *user_of(spec)),
+        )
         await process.begin(spec, terminal=terminal, stdin=stdin, sink=sink)
         return process
 

@@ -21,6 +21,7 @@ from pogu.containers.entry import Entry
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import ContainerRecord, Status
+from pogu.containers.remap import ids_of
 from pogu.containers.view import mounted_view, opened_directory
 from pogu.errors import Conflict, EngineError, NotFound
 from pogu.images.image import Image, rfc3339
@@ -101,7 +102,7 @@ class ContainerFiles:
 
         def write(sink: TarSink) -> None:
             with self._readable(entry) as root, opened_directory(root) as fd:
-                write_live_tar(fd, sink)
+                write_live_tar(fd, sink, ids=ids_of(entry))
 
         return write
 

@@ -22,8 +22,10 @@ from pogu.containers.links import link_environment, link_names
 from pogu.containers.log_options import FILE_DRIVERS, log_bounds
 from pogu.containers.model import ContainerRecord, MountPoint
 from pogu.containers.ports import choices, ports_to_publish
+from pogu.containers.remap import Remapped, Remapper, give_streams
 from pogu.containers.subpath import subpath_of
 from pogu.containers.validate import network_mode
+from pogu.containers.view import mounted_view
 from pogu.containers.workload import apparmor_profile, container_workload
 from pogu.crash_point import crash_point
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound
@@ -31,7 +33,9 @@ from pogu.images.image import host_architecture
 from pogu.linux.apparmor import DEFAULT_PROFILE, detect_apparmor
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup import CgroupSetup
+from pogu.linux.idmap import IdMapping
 from pogu.linux.openat2 import openat2_in_root
+from pogu.linux.userns import mapping_of_process
 from pogu.model.container import ContainerConfig
 from pogu.network.files import hosts_text, resolv_conf_text
 from pogu.network.service import Endpoint, Networks
@@ -77,6 +81,7 @@ class Launcher:
         self._find = find
         self.apparmor = detect_apparmor()
         self.sources = MountSources(config.paths, layers)
+        self._remapper = Remapper(config)
         self._filling: dict[str, asyncio.Lock] = {}
 
     def directory(self, container_id: str) -> Path:
@@ -96,7 +101,7 @@ class Launcher:
             (directory / name).mkdir(mode=mode)
         crash_point()
 
-    def mount(self, record: ContainerRecord) -> Path:
+    def mount(self, record: ContainerRecord, remapped: Remapped | None = None) -> Path:
         """Mount the root file system and return where. Slow."""
         directory = self.directory(record.id)
         overlay = OverlayMount(
@@ -104,7 +109,8 @@ class Launcher:
             upper=directory / "upper",
             work=directory / "work",
         )
-        mount_overlay(overlay, directory / "rootfs")
+        mount = remapped.mount_overlay if remapped else mount_overlay
+        mount(overlay, directory / "rootfs")
         return directory / "rootfs"
 
     async def launch(self, entry: Entry) -> tuple[Monitored, list[str]]:
@@ -112,34 +118,65 @@ class Launcher:
 
         Raises: EngineError; then nothing is left behind.
         """
-        with contextlib.ExitStack() as held:
-            return await self._launch(entry, held)
+        async with contextlib.AsyncExitStack() as held:
+            remapped = await self._remap(entry.record, held)
+            return await self._launch(entry, held.enter_context(contextlib.ExitStack()), remapped)
+
+    async def _remap(
+        self, record: ContainerRecord, held: contextlib.AsyncExitStack
+    ) -> Remapped | None:
+        """Make the user namespace, if it gets one."""
+        mapping = self._remapper.mapping(record.host_config)
+        if mapping is None:
+            return None
+        joined = self._joined_user_namespace(record, mapping)
+        return await held.enter_async_context(self._remapper.remapped(record.id, mapping, joined))
+
+    def _joined_user_namespace(self, record: ContainerRecord, mapping: IdMapping) -> str:
+        """Who shares a namespace of another container shares its user namespace: others may not
+        enter. Empty when it shares none.
+        """
+        host = record.host_config
+        modes = (network_mode(host), host.pid_mode, host.ipc_mode)
+        names = [mode.partition(":")[2] for mode in modes if mode.startswith("container:")]
+        found = {}
+        for name in names:
+            path = self._namespace_of(name, "user")
+            found[os.stat(path).st_ino] = path
+            if len(found) > 1 or mapping_of_process(self._find(name).state.pid) != mapping:
+                raise Conflict(
+                    f"cannot join container {self._find(name).name}: it has another user namespace",
+                    hint="--userns=host joins any; --userns=remap those that are remapped too",
+                )
+        return next(iter(found.values()), "")
 
     async def _launch(
-        self, entry: Entry, held: contextlib.ExitStack
+        self, entry: Entry, held: contextlib.ExitStack, remapped: Remapped | None
     ) -> tuple[Monitored, list[str]]:
         """What `held` has must stay until the process is made."""
         record = entry.record
         joined = self._check_joined(record)
         linked = self._linked(entry)
-        connecting = asyncio.ensure_future(self._connect(record))
+        connecting = asyncio.ensure_future(self._connect(record, remapped))
         try:
-            rootfs = await in_thread(self.mount, record)
-            await self._use_volumes(record, rootfs)
+            rootfs = await self._mounted(record, remapped)
             user = await in_thread(self._checked_user, record, rootfs)
             endpoint = await connecting
             hostname = self._write_files(entry, endpoint, linked)
-            mounts = await in_thread(self._held_mounts, record, held)
+            self._give_files(record.id, remapped)
+            mounts = await in_thread(self._held_mounts, record, held, remapped)
             workload = container_workload(
                 msgspec.structs.replace(record, mounts=tuple(mounts), config=_told(entry, linked)),
                 directory=self.directory(record.id),
-                rootfs=rootfs,
+                rootfs=remapped.reachable(rootfs) if remapped else rootfs,
                 user=user,
                 network=str(endpoint.netns) if endpoint else joined or "host",
                 hostname=hostname,
                 cgroup=self._cgroup,
                 namespace_of=self._namespace_of,
                 apparmor=await self._profile(record),
+                user_namespace=remapped.namespace if remapped else "",
+                id_mapping=remapped.mapping if remapped else None,
             )
             if record.host_config.device_requests:
                 workload = await in_thread(self._with_cdi, record, workload)
@@ -153,10 +190,13 @@ class Launcher:
                 self.directory(record.id),
                 terminal=record.config.tty,
                 stdin=record.config.open_stdin,
+                own_stdin=remapped is not None,
                 stdin_once=record.config.stdin_once and not record.config.tty,
                 log_path=log_path,
                 log_max_bytes=last_resort_bytes(log_bounds(record.host_config, self._config)),
             )
+            if remapped is not None:
+                give_streams(monitored.pid, user.uid, user.gid)
             self._runtime.learn(workload)
         except BaseException:
             await asyncio.shield(self._abandon(record.id, connecting))
@@ -179,9 +219,6 @@ class Launcher:
                 " `aa-status` lists what is loaded",
             )
         return name
-
-    def _held_mounts(self, record: ContainerRecord, held: contextlib.ExitStack) -> list[MountPoint]:
-        return [self.sources.held(mount, held) for mount in record.mounts]
 
     def _with_cdi(self, record: ContainerRecord, workload: Workload) -> Workload:
         devices = read_devices(self._config.cdi_spec_dirs)
@@ -219,6 +256,7 @@ class Launcher:
             self._networks.disconnect(container_id),
         )
         await in_thread(unmount, self.directory(container_id) / "rootfs")
+        self._remapper.forget(container_id)
         self._conmon.forget(container_id)
         await in_thread(self._volumes.let_go, container_id)
 
@@ -239,7 +277,7 @@ class Launcher:
             )
         return f"/proc/{entry.state.pid}/ns/{kind}"
 
-    async def _connect(self, record: ContainerRecord) -> Endpoint | None:
+    async def _connect(self, record: ContainerRecord, remapped: Remapped | None) -> Endpoint | None:
         """Connect and publish; of a range of host ports the first free one is taken."""
         mode = network_mode(record.host_config)
         if mode == "host" or mode.startswith("container:"):
@@ -257,6 +295,7 @@ class Launcher:
                     ports=ports,
                     mac_address=mac,
                     link_local=[str(one) for one in local] if isinstance(local, list) else (),
+                    netns=remapped.network if remapped else None,
                 )
             except Conflict as err:
                 last_error = self._named(err)
@@ -270,6 +309,49 @@ class Launcher:
                 with contextlib.suppress(EngineError):
                     error.hint = error.hint.replace(word, f"{self._find(word).name} ({word})")
         return error
+
+    async def _mounted(self, record: ContainerRecord, remapped: Remapped | None) -> Path:
+        """Mount the root file system, and before the process sees them what its volumes need."""
+        if remapped is None:
+            rootfs = await in_thread(self.mount, record)
+            await self._use_volumes(record, rootfs)
+            return rootfs
+        if any(mount.type == "volume" for mount in record.mounts):
+            with mounted_view(self._config.paths, self._readable(record)) as tree:
+                await self._use_volumes(record, tree)  # with the IDs on disk, as volumes have them
+        return await in_thread(self.mount, record, remapped)
+
+    def _readable(self, record: ContainerRecord) -> OverlayMount:
+        lower = self._layers.lower_directories(record.top_layer)
+        return OverlayMount(lower=(self.directory(record.id) / "upper", *lower))
+
+    def _held_mounts(
+        self,
+        record: ContainerRecord,
+        held: contextlib.ExitStack,
+        remapped: Remapped | None,
+    ) -> list[MountPoint]:
+        """What is mounted, with sources that stay what they are while `held` is open.
+
+        Volumes that are Pogu's own directories have a remapped container's IDs on disk; what is
+        elsewhere on the host is shown as it is.
+        """
+        mounts = []
+        for mount in record.mounts:
+            mount = self.sources.held(mount, held)
+            if remapped and mount.type == "volume" and not self._has_options(mount.name):
+                mount = remapped.idmapped_volume(mount)
+            mounts.append(mount)
+        return mounts
+
+    def _has_options(self, volume: str) -> bool:
+        return bool(self._volumes.get(volume).options)
+
+    def _give_files(self, container_id: str, remapped: Remapped | None) -> None:
+        """Let hosts, hostname and resolv.conf belong to the container's root."""
+        owner = remapped.mapping.root if remapped else (0, 0)
+        for file in ("hosts", "hostname", "resolv.conf"):
+            os.chown(self.directory(container_id) / file, *owner)
 
     def _linked(self, entry: Entry) -> list[tuple[str, Entry, str]]:
         """Return alias, container and address of each link. Raises: Conflict in Docker's words."""

@@ -21,6 +21,7 @@ from pogu.containers.entry import Entry
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import Status, parse_time_ns
+from pogu.containers.remap import sweep_remapped
 from pogu.containers.subpath import sweep_subpaths
 from pogu.containers.view import sweep_views
 from pogu.errors import SystemFailure
@@ -86,6 +87,7 @@ class Recovery:
         sweep_views(self._paths)
         self._is_first_since_boot = self._is_new_boot()
         known = {entry.id: entry for entry in entries}
+        sweep_remapped(self._paths, known)
         states = await self._states()
         self._check_root(known, states)
         for entry in known.values():

@@ -118,6 +118,7 @@ class Containers:
             volumes=volumes,
             cgroup=cgroup,
             log_driver=config.log_driver,
+            userns_remap=config.userns_remap,
         )
         self._recovery = Recovery(
             paths=config.paths,

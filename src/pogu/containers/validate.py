@@ -35,12 +35,17 @@ def network_mode(host: HostConfig) -> str:
     return "bridge" if mode in ("", "default") else mode
 
 
-def check_request(request: CreateRequest) -> list[str]:
-    """Return warnings. Raises: InvalidParameter at the first thing that cannot be."""
+def check_request(request: CreateRequest, *, remapped: bool = False) -> list[str]:
+    """Return warnings; `remapped` = it gets a user namespace.
+
+    Raises: InvalidParameter at the first thing that cannot be.
+    """
     host = request.host_config
     warnings: list[str] = []
     _check_config(request)
     _check_isolation(host)
+    if remapped:
+        _check_remapped(host)
     _check_network(request, warnings)
     warnings += check_changeable(host)
     check_sysctls(host, network=network_mode(host))
@@ -99,9 +104,24 @@ def _check_isolation(host: HostConfig) -> None:
     _check_mode(host.ipc_mode, ipc, "IPC", joins=True)
     _check_mode(host.uts_mode, ("", "host"), "UTS", joins=False)
     _check_mode(host.cgroupns_mode, ("", "private", "host"), "cgroup namespace", joins=False)
-    _check_mode(host.userns_mode, ("", "host"), "user namespace", joins=False)
+    _check_mode(host.userns_mode, ("", "host", "remap"), "user namespace", joins=False)
     if host.isolation not in ("", "default"):
         _refuse(f"invalid isolation '{host.isolation}' on linux")
+
+
+def _check_remapped(host: HostConfig) -> None:
+    """What a container with a user namespace cannot have of the host."""
+    hint = "--userns=host runs it without a user namespace"
+    if host.privileged:
+        _refuse(
+            "privileged mode is incompatible with user namespaces.  You must run the container in"
+            " the host namespace when running privileged mode",
+            hint,
+        )
+    if network_mode(host) == "host":
+        _refuse("cannot share the host's network namespace when user namespaces are enabled", hint)
+    if host.pid_mode == "host":
+        _refuse("cannot share the host PID namespace when user namespaces are enabled", hint)
 
 
 def _check_network(request: CreateRequest, warnings: list[str]) -> None:

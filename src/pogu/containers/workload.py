@@ -15,6 +15,7 @@ from pogu.containers.mounts import by_depth, oci_mounts, tmpfs_mounts
 from pogu.errors import InvalidParameter
 from pogu.linux.apparmor import DEFAULT_PROFILE, UNCONFINED
 from pogu.linux.cgroup import CgroupSetup
+from pogu.linux.idmap import IdMapping
 from pogu.model.container import HostConfig
 from pogu.runtime.device import devices_below
 from pogu.runtime.workload import BindMount, Device, Rlimit, UserIds, Workload
@@ -37,6 +38,8 @@ def container_workload(
     cgroup: CgroupSetup,
     namespace_of: Callable[[str, str], str],
     apparmor: str = "",
+    user_namespace: str = "",
+    id_mapping: IdMapping | None = None,
 ) -> Workload:
     """Everything is decided here but what needs the kernel.
 
@@ -77,9 +80,11 @@ def container_workload(
         uts="host" if host.uts_mode == "host" else "new",
         cgroup="host" if host.cgroupns_mode == "host" else "new",
         cgroup_path=cgroup_path(record),
+        user_namespace=user_namespace,
+        id_mapping=id_mapping,
         resources=resources_of(host, cgroup)[0],
         rlimits=wanted_rlimits(host),
-        sysctls=_sysctls(host, network),
+        sysctls=_sysctls(host, network, id_mapping),
         shm_size_bytes=host.shm_size or _DEFAULT_SHM_BYTES,
         oom_score_adj=host.oom_score_adj,
         masked_paths=() if security.get("systempaths") == "unconfined" else host.masked_paths,
@@ -178,9 +183,12 @@ def wanted_rlimits(host: HostConfig) -> tuple[Rlimit, ...]:
     return tuple(chosen.values())
 
 
-def _sysctls(host: HostConfig, network: str) -> dict[str, str]:
+def _sysctls(host: HostConfig, network: str, id_mapping: IdMapping | None = None) -> dict[str, str]:
     defaults = {}
     if network != "host" and not host.network_mode.startswith("container:"):
         defaults = {"net.ipv4.ip_unprivileged_port_start": "0"}
-        defaults["net.ipv4.ping_group_range"] = "0 2147483647"
+        last = 2**31 - 1  # of the groups that there are
+        if id_mapping is not None:
+            last = max(one.inside + one.size for one in id_mapping.gids) - 1
+        defaults["net.ipv4.ping_group_range"] = f"0 {last}"
     return {**defaults, **(host.sysctls or {})}

@@ -41,6 +41,7 @@ _MOVE_MOUNT_T_SYMLINKS = 0x10
 _OPEN_TREE_CLONE = 1
 _AT_EMPTY_PATH = 0x1000
 _MOUNT_ATTR_RDONLY = 1
+_MOUNT_ATTR_IDMAP = 0x100000
 _AT_FDCWD = -100
 
 MS_RDONLY = 1
@@ -118,10 +119,13 @@ def bind_mount(source: Path | str, target: Path | str) -> None:
     mount(os.fspath(source), Path(target), "none", MS_BIND)
 
 
-def bind_private(source: Path | str, target: Path | str, *, read_only: bool) -> None:
+def bind_private(
+    source: Path | str, target: Path | str, *, read_only: bool, userns_fd: int = -1
+) -> None:
     """Attach a copy of the mount at `source` (without what is mounted below it) at `target`.
 
-    It is private and, if asked for, read-only before anybody can see it. Raises: OSError.
+    It is private and, if asked for, read-only before anybody can see it. Owners are shown through
+    the user namespace `userns_fd`: its IDs are those on disk. Raises: OSError.
     """
     fd = _libc.syscall(
         _SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | os.O_CLOEXEC
@@ -129,7 +133,9 @@ def bind_private(source: Path | str, target: Path | str, *, read_only: bool) -> 
     if fd < 0:
         _raise(source)
     try:
-        attributes = struct.pack("4Q", _MOUNT_ATTR_RDONLY if read_only else 0, 0, MS_PRIVATE, 0)
+        wanted = _MOUNT_ATTR_RDONLY if read_only else 0
+        wanted |= _MOUNT_ATTR_IDMAP if userns_fd >= 0 else 0
+        attributes = struct.pack("4Q", wanted, 0, MS_PRIVATE, max(userns_fd, 0))
         if (
             _libc.syscall(_SYS_MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, attributes, len(attributes))
             < 0

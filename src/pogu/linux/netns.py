@@ -1,4 +1,4 @@
-"""Edge: network namespaces as files: unshare(2) in a thread of its own, bound to a path."""
+"""Edge: network namespaces as files: a thread of its own moves into one, bound to a path."""
 
 from __future__ import annotations
 
@@ -27,8 +27,20 @@ def _unshare_network() -> None:
         raise OSError(code, os.strerror(code), "unshare(CLONE_NEWNET)")
 
 
-def make_netns(path: Path, inside: Callable[[], T]) -> T:
+def _join_network(of: Path) -> None:
+    fd = os.open(of, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.setns(fd, _CLONE_NEWNET) < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), f"setns({of})")
+    finally:
+        os.close(fd)
+
+
+def make_netns(path: Path, inside: Callable[[], T], *, of: Path | None = None) -> T:
     """Make a network namespace, bind it to `path` and return what `inside` returns, run in it.
+
+    `of`: the file of one that is there already and belongs to another user namespace.
 
     The thread that moves into the namespace ends with this call, so none is ever left in it.
     A failure leaves no file. Raises: OSError, and whatever `inside` raises.
@@ -38,7 +50,7 @@ def make_netns(path: Path, inside: Callable[[], T]) -> T:
 
     def body() -> None:
         try:
-            _unshare_network()
+            _unshare_network() if of is None else _join_network(of)
             remove_netns(path)
             path.touch()
             bind_mount("/proc/thread-self/ns/net", path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import socket
@@ -127,16 +128,18 @@ def uplink_mtu() -> int:
     return 1500
 
 
-def attach(endpoint: Endpoint, *, bridge: str) -> None:
+def attach(endpoint: Endpoint, *, bridge: str, netns: Path | None = None) -> None:
     """Make the namespace of an endpoint with lo up and, when it has an address, its eth0.
 
-    A failure leaves no namespace; a veth made by then goes with it. Raises: OSError.
+    `netns`: the namespace to take, made by somebody else. A failure leaves no namespace; a veth
+    made by then goes with it. Raises: OSError.
     """
     # Found out here: in the new namespace the host's links have no names.
     master = socket.if_nametoindex(bridge) if endpoint.address else 0
     mtu = uplink_mtu() if endpoint.address else 0
     with Rtnetlink() as host:
-        make_netns(endpoint.netns, lambda: _set_up_inside(host, endpoint, master, mtu))
+        inside = functools.partial(_set_up_inside, host, endpoint, master, mtu)
+        make_netns(endpoint.netns, inside, of=netns)
 
 
 def _set_up_inside(host: Rtnetlink, endpoint: Endpoint, master: int, mtu: int) -> None:

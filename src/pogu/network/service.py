@@ -131,14 +131,16 @@ class Networks:
         ports: Sequence[PublishedPort] = (),
         mac_address: str = "",
         link_local: Sequence[str] = (),
+        netns: Path | None = None,
     ) -> Endpoint:
         """Make the network namespace file `<run_root>/netns/<owner>`, with lo up, and, on a
         bridge network, eth0 with an address and route, and publish the ports.
 
-        `network="none"` gives only lo. (`host` and `container:` never come here.) Raises:
-        Conflict when a port is taken, naming the container or process that has it, in Docker's
-        words ("Bind for 0.0.0.0:80 failed: port is already allocated"); a failure leaves
-        nothing behind.
+        `network="none"` gives only lo. `netns` is a namespace to take instead of a new one: that
+        of a container with a user namespace belongs to this. (`host` and `container:` never come
+        here.) Raises: Conflict when a port is taken, naming the container or process that has it,
+        in Docker's words ("Bind for 0.0.0.0:80 failed: port is already allocated"); a failure
+        leaves nothing behind.
         """
         mac_address = parse_mac(mac_address) if mac_address else ""
         place = self.resolve("bridge" if network == "default" else network)
@@ -150,7 +152,7 @@ class Networks:
             else:
                 endpoint = self._lo_only(owner, place)
                 self._store.put_endpoint(endpoint)
-            await self._build(endpoint, place)
+            await self._build(endpoint, place, netns)
         self._publish_event("connect", endpoint, place)
         return endpoint
 
@@ -228,9 +230,9 @@ class Networks:
             ports=(),
         )
 
-    async def _build(self, endpoint: Endpoint, network: Network) -> None:
+    async def _build(self, endpoint: Endpoint, network: Network, netns: Path | None) -> None:
         """Make what the row says, rules beside namespace; on failure or cancel take all away."""
-        attach = in_thread(links.attach, endpoint, bridge=network.bridge)
+        attach = in_thread(links.attach, endpoint, bridge=network.bridge, netns=netns)
         tasks = [asyncio.ensure_future(attach)]
         if endpoint.address:
             tasks.append(asyncio.ensure_future(self._firewall.publish(endpoint)))

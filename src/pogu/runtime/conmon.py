@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import socket
 from collections.abc import AsyncIterator
@@ -154,10 +155,14 @@ class Conmon:
         stdin_once: bool,
         log_path: Path | None,
         log_max_bytes: int = 0,
+        own_stdin: bool = False,
     ) -> Monitored:
         """Run conmon and the runtime's `create`; return when the process exists, not started.
 
         `log_path` None = no log; `log_max_bytes` is conmon's own last-resort bound (0 = none).
+        `own_stdin`: where there is no stdin it is an empty file. crun gives its stdin to the
+        container's user, which in a user namespace must not be the host's /dev/null.
+
         Raises: EngineError with the runtime's cause in Docker's words (see OciRuntime.start); a
         failed create leaves nothing behind.
         """
@@ -177,6 +182,9 @@ class Conmon:
             log_path=log_path,
             log_max_bytes=log_max_bytes,
         )
+        if own_stdin and (terminal or not stdin):
+            program = _without_null(self._runtime.binary, bundle, terminal=terminal)
+            argv[argv.index("-r") + 1] = str(program)
         try:
             pid = await self._spawn(argv, run_dir)
             conmon_pid = int((run_dir / "conmon.pid").read_text())
@@ -337,6 +345,20 @@ async def _read_line(fd: int) -> bytes:
             break
         read += data
     return read
+
+
+def _without_null(binary: Path, bundle: Path, *, terminal: bool) -> Path:
+    """Return a program that runs the runtime with an empty file of the bundle for stdin, and for
+    all that conmon would give it /dev/null for: crun gives its streams away.
+    """
+    streams, program = bundle / "runtime.streams", bundle / "runtime.sh"
+    streams.unlink(missing_ok=True)
+    streams.touch(mode=0o600)
+    name = shlex.quote(str(streams))
+    output = f" >>{name} 2>&1" if terminal else ""
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(binary))} "$@" <{name}{output}\n')
+    program.chmod(0o700)
+    return program
 
 
 def _find_conmon() -> str:

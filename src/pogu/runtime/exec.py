@@ -33,14 +33,23 @@ __all__ = ["ExecProcess", "Sink"]
 Sink = Callable[[int, bytes], Awaitable[None]]
 """Takes output (1 stdout, 2 stderr); ConnectionError says that nobody reads any more."""
 
+Owner = tuple[int, int]
+
 _LONGEST_PAUSE_S = 0.02
 
 
 class ExecProcess:
     """A process beside the container's first one. `begin` once; then everything else."""
 
-    def __init__(self, runtime: OciRuntime, container_id: str, run_dir: Path) -> None:
-        """`run_dir`: where the socket for a terminal stands for a moment."""
+    def __init__(
+        self, runtime: OciRuntime, container_id: str, run_dir: Path, *, owner: Owner | None = None
+    ) -> None:
+        """`run_dir`: where the socket for a terminal stands for a moment.
+
+        `owner` is the process's user on the host where it has a user namespace: its streams are
+        its own there, and no stdin is an empty pipe, because crun gives away what it finds there.
+        """
+        self._owner = owner
         self._runtime = runtime
         self._container_id = container_id
         self._run_dir = run_dir
@@ -122,6 +131,9 @@ class ExecProcess:
         with contextlib.ExitStack() as theirs:
             if stdin:
                 inside, self._input = os.pipe()
+            elif self._owner is not None:
+                inside, nobodys = os.pipe()
+                os.close(nobodys)
             else:
                 inside = os.open(os.devnull, os.O_RDONLY)
             theirs.callback(os.close, inside)
@@ -131,11 +143,14 @@ class ExecProcess:
                 theirs.callback(os.close, its)
                 self._outlets.append(Outlet(ours, stream))
                 outputs.append(its)
+            if self._owner is not None:
+                for fd in (inside, *outputs):
+                    os.fchown(fd, *self._owner)
             self._spawn(inside, outputs[0], outputs[1])
 
     async def _begin_with_console(self) -> None:
         """The runtime sends the container's terminal itself over a socket."""
-        null = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR) if self._owner is None else os.memfd_create("null")
         try:
             with ConsoleSocket(self._run_dir) as console:
                 self._spawn(null, null, null, "--tty", "--console-socket", console.path)

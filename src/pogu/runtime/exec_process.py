@@ -14,7 +14,7 @@ import msgspec
 from pogu.runtime.capabilities import ALL_CAPABILITIES, capability_set
 from pogu.runtime.workload import UserIds
 
-__all__ = ["Execution", "exec_process", "hostname_of"]
+__all__ = ["Execution", "exec_process", "hostname_of", "user_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,15 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     oom_score_adj: int | None = None
 
 
+class _User(msgspec.Struct, frozen=True):
+    uid: int
+    gid: int
+
+
+class _WithUser(msgspec.Struct, frozen=True):
+    user: _User
+
+
 class _Bundle(msgspec.Struct, frozen=True):
     process: _Process
 
@@ -58,6 +67,12 @@ def hostname_of(config_json: bytes) -> str:
     """What the container's first process was told in HOSTNAME."""
     pairs = (pair.partition("=") for pair in _process_of(config_json).env)
     return next((value for key, _, value in pairs if key == "HOSTNAME"), "")
+
+
+def user_of(process: bytes) -> tuple[int, int]:
+    """User and group of a process that `exec_process` made."""
+    user = msgspec.json.decode(process, type=_WithUser).user
+    return user.uid, user.gid
 
 
 def exec_process(

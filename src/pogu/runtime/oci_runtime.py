@@ -40,7 +40,7 @@ class RuntimeState:
 
 def write_bundle(bundle: Path, workload: Workload) -> list[str]:
     """Write `bundle/config.json`; return warnings (a clamped rlimit)."""
-    rlimits, warnings = possible_rlimits(workload.rlimits)
+    rlimits, warnings = possible_rlimits(workload.rlimits, remapped=workload.id_mapping is not None)
     config = runtime_config(
         replace(workload, rlimits=rlimits),
         bounding=bounding_capabilities(),
@@ -61,9 +61,13 @@ def bounding_capabilities(status: Path = Path("/proc/self/status")) -> frozenset
     return frozenset(ALL_CAPABILITIES)
 
 
-def possible_rlimits(limits: tuple[Rlimit, ...]) -> tuple[tuple[Rlimit, ...], list[str]]:
-    """Without CAP_SYS_RESOURCE a hard limit cannot be raised: lower it and say so."""
-    if "CAP_SYS_RESOURCE" in bounding_capabilities():
+def possible_rlimits(
+    limits: tuple[Rlimit, ...], *, remapped: bool = False
+) -> tuple[tuple[Rlimit, ...], list[str]]:
+    """Without CAP_SYS_RESOURCE on the host, which nobody has in a user namespace, a hard limit
+    cannot be raised: lower it and say so.
+    """
+    if not remapped and "CAP_SYS_RESOURCE" in bounding_capabilities():
         return limits, []
     kept, warnings = [], []
     for limit in limits:

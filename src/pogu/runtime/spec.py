@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from pogu.linux.idmap import IdRange
 from pogu.runtime.capabilities import ALL_CAPABILITIES, capability_set
 from pogu.runtime.device import device_rules, io_limit, spec_device
 from pogu.runtime.seccomp import seccomp_for
@@ -128,6 +129,8 @@ def _mounts(workload: Workload) -> list[BindMount]:
         _special("/dev/shm", "tmpfs", shm, source="shm"),
     ]
     if workload.ipc == "host":
+        if workload.user_namespace:
+            defaults.pop(-2)  # the namespace's owner alone may mount its queues
         # A new mqueue mount shows the namespace's queues; not every host has one to bind.
         defaults[-1] = BindMount(destination="/dev/shm", source="/dev/shm")
     own = {mount.destination for mount in workload.mounts}
@@ -146,7 +149,13 @@ def _namespaces(workload: Workload) -> list[Json]:
             chosen.append({"type": kind})
         elif value != "host":
             chosen.append({"type": kind, "path": value})
+    if workload.user_namespace:
+        chosen.append({"type": "user", "path": workload.user_namespace})
     return chosen
+
+
+def _ranges(ranges: Collection[IdRange]) -> list[Json]:
+    return [{"containerID": one.inside, "hostID": one.outside, "size": one.size} for one in ranges]
 
 
 def _linux(
@@ -165,6 +174,9 @@ def _linux(
         "sysctl": dict(workload.sysctls),
         "devices": [*host_devices, *(spec_device(device) for device in workload.devices)],
     }
+    if workload.id_mapping is not None:
+        linux["uidMappings"] = _ranges(workload.id_mapping.uids)
+        linux["gidMappings"] = _ranges(workload.id_mapping.gids)
     if workload.cgroup_path:
         linux["cgroupsPath"] = workload.cgroup_path
     if any("shared" in mount.options or "rshared" in mount.options for mount in workload.mounts):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pogu.linux.idmap import IdMapping
+
 __all__ = [
     "DEFAULT_PATH",
     "BindMount",
@@ -141,6 +143,10 @@ class Workload:
     uts: str = "new"
     cgroup: str = "new"
     cgroup_path: str = ""
+    user_namespace: str = ""
+    """The file of one; empty: the host's."""
+    id_mapping: IdMapping | None = None
+    """That of `user_namespace`."""
     resources: Resources = field(default_factory=Resources)
     rlimits: tuple[Rlimit, ...] = ()
     sysctls: dict[str, str] = field(default_factory=dict)

@@ -12,6 +12,7 @@ import tarfile
 from typing import BinaryIO
 
 from pogu.errors import InvalidParameter, SystemFailure
+from pogu.linux.idmap import IdMapping
 from pogu.storage.apply import Unpacker
 from pogu.storage.failure import write_failure
 from pogu.storage.metadata import Metadata
@@ -29,11 +30,13 @@ def extract_tar(
     *,
     owner: tuple[int, int] | None = None,
     keep_kinds: bool = False,
+    ids: IdMapping | None = None,
 ) -> None:
     """Unpack `tar` (any compression) at `directory`, which is there, inside `root_fd`.
 
     `owner` is everything's instead of the archive's. With `keep_kinds` a directory never replaces
-    anything else, nor the reverse. What was unpacked before an error stays.
+    anything else, nor the reverse. `ids` is the mapping of the container whose tree it is: owners
+    are meant as it has them. What was unpacked before an error stays.
 
     Raises: BadArchive; InvalidParameter in Docker's words; SystemFailure.
     """
@@ -41,7 +44,7 @@ def extract_tar(
         with archive_errors(), RootedTree(f"/proc/self/fd/{root_fd}") as tree:
             stream = TarStream(tar, None)
             try:
-                extractor = _Extractor(stream, tree, directory.strip("/"), owner, keep_kinds)
+                extractor = _Extractor(stream, tree, directory.strip("/"), owner, keep_kinds, ids)
                 for entry in stream.entries():
                     extractor.unpack(entry)
                 extractor.finish()
@@ -70,12 +73,14 @@ class _Extractor(Unpacker):
         base: str,
         owner: tuple[int, int] | None,
         keep_kinds: bool,
+        ids: IdMapping | None,
     ) -> None:
         metadata = Metadata(tree, always=True)
         super().__init__(stream, tree, None, metadata=metadata, whiteouts=False)
         self._base = base
         self._owner = owner
         self._keep_kinds = keep_kinds
+        self._ids = ids
 
     def unpack(self, entry: Entry) -> None:
         name = clean_path(entry.name)
@@ -87,9 +92,18 @@ class _Extractor(Unpacker):
         entry = entry._replace(name=self._inside(name), link=link)
         if self._owner is not None:
             entry = entry._replace(uid=self._owner[0], gid=self._owner[1])
+        if self._ids is not None:
+            entry = self._shifted(entry, self._ids)
         if self._keep_kinds:
             self._check_kind(entry)
         super().unpack(entry)
+
+    def _shifted(self, entry: Entry, ids: IdMapping) -> Entry:
+        try:
+            uid, gid = ids.outside(entry.uid, entry.gid)
+        except ValueError as err:
+            raise InvalidParameter(str(err), hint=f"{entry.name} belongs to it") from err
+        return entry._replace(uid=uid, gid=gid)
 
     def _inside(self, name: str) -> str:
         return f"{self._base}/{name}" if self._base else name

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from pogu.linux.idmap import IdMapping
 from pogu.storage.tarwriter import TarSink, TarWriter, kept_xattrs
 from pogu.storage.whiteout import OPAQUE_NAME, is_opaque, is_whiteout, whiteout_name
 
@@ -36,14 +37,16 @@ def write_live_tar(
     name: str = "",
     layer: bool = False,
     hidden: frozenset[str] = frozenset(),
+    ids: IdMapping | None = None,
 ) -> None:
     """Write what `fd` (opened with O_PATH) stands for, under `name`; empty: what is in it.
 
     A directory's name may end in a slash or be `.`. With `layer`, overlayfs' marks become those of
-    a layer tar. `hidden` paths, from `fd` on and without a slash in front, are left out. What
+    a layer tar. `hidden` paths, from `fd` on and without a slash in front, are left out. `ids`
+    is the mapping of the container whose tree it is, as the host sees it. What
     vanishes meanwhile is left out; a file that became shorter is filled up with zeros.
     """
-    writer = _LiveWriter(out, layer=layer, hidden=hidden)
+    writer = _LiveWriter(out, layer=layer, hidden=hidden, ids=ids)
     if stat.S_ISDIR(os.fstat(fd).st_mode):
         writer.directory(fd, name)
     else:
@@ -62,9 +65,11 @@ def opened_child(parent: int, name: str) -> Iterator[int]:
 
 
 class _LiveWriter:
-    def __init__(self, out: TarSink, *, layer: bool, hidden: frozenset[str]) -> None:
+    def __init__(
+        self, out: TarSink, *, layer: bool, hidden: frozenset[str], ids: IdMapping | None
+    ) -> None:
         self._out = out
-        self._tar = TarWriter(out)
+        self._tar = TarWriter(out, ids=ids)
         self._layer = layer
         self._hidden = hidden
         self._links: dict[tuple[int, int], str] = {}

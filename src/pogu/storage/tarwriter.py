@@ -12,6 +12,7 @@ import stat
 import tarfile
 from typing import Protocol
 
+from pogu.linux.idmap import IdMapping
 from pogu.oci.digest import DiffId
 
 __all__ = ["TarDigest", "TarSink", "TarWriter", "kept_xattrs"]
@@ -42,8 +43,10 @@ class TarDigest:
 class TarWriter:
     """Writes headers and whole files' padding to a sink."""
 
-    def __init__(self, out: TarSink) -> None:
+    def __init__(self, out: TarSink, *, ids: IdMapping | None = None) -> None:
+        """`ids`: whose files are `known`: they are written with the IDs seen from inside."""
         self._out = out
+        self._ids = ids
 
     def known(
         self,
@@ -56,12 +59,14 @@ class TarWriter:
         device: int = 0,
         xattrs: dict[str, str] | None = None,
     ) -> None:
+        owner = (info.st_uid, info.st_gid)
+        uid, gid = self._ids.inside(*owner) if self._ids else owner
         self.header(
             path,
             mode=stat.S_IMODE(info.st_mode),
             type_flag=type_flag,
-            uid=info.st_uid,
-            gid=info.st_gid,
+            uid=uid,
+            gid=gid,
             mtime=int(info.st_mtime_ns // 1_000_000_000),
             size=size,
             link=link,

@@ -182,3 +182,17 @@ def test_a_sysctl_of_the_host_is_refused(name: str, host: HostConfig, words: str
 @pytest.mark.parametrize("name", ["net.core.somaxconn", "fs.mqueue.msg_max", "kernel.sem"])
 def test_a_sysctl_of_the_container_is_let_through(name: str) -> None:
     assert check_request(a_request(HostConfig(sysctls={name: "1"}))) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        (HostConfig(privileged=True), "privileged mode is incompatible with user namespaces"),
+        (HostConfig(network_mode="host"), "cannot share the host's network namespace when user"),
+        (HostConfig(pid_mode="host"), "cannot share the host PID namespace when user namespaces"),
+    ],
+)
+def test_a_user_namespace_cannot_share_the_hosts(host: HostConfig, said: str) -> None:
+    check_request(a_request(host_config=host))
+    with pytest.raises(InvalidParameter, match=said):
+        check_request(a_request(host_config=host), remapped=True)

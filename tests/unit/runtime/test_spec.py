@@ -9,6 +9,7 @@ import pytest
 from tests.builders import a_workload
 
 from pogu.errors import InvalidParameter
+from pogu.linux.idmap import IdMapping, IdRange
 from pogu.runtime.capabilities import ALL_CAPABILITIES, DEFAULT_CAPABILITIES, capability_set
 from pogu.runtime.device import stat_device
 from pogu.runtime.spec import runtime_config
@@ -280,3 +281,21 @@ def test_a_wrong_device_rule_is_refused(text: str) -> None:
 def test_what_is_no_device_is_refused(path: str, message: str) -> None:
     with pytest.raises(InvalidParameter, match=message):
         stat_device(path)
+
+
+# ---- user namespace --------------------------------------------------------------------------
+
+
+def test_a_user_namespace_is_joined_and_its_mapping_named() -> None:
+    ranges = (IdRange(0, 100_000, 65_536),)
+    linux = config_of(user_namespace="/proc/7/ns/user", id_mapping=IdMapping(ranges, ranges))[
+        "linux"
+    ]
+    assert {"type": "user", "path": "/proc/7/ns/user"} in linux["namespaces"]
+    expected = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]
+    assert linux["uidMappings"] == linux["gidMappings"] == expected
+
+
+def test_the_hosts_queues_are_not_mounted_from_another_user_namespace() -> None:
+    assert mount_at("/dev/mqueue", ipc="host")
+    assert mount_at("/dev/mqueue", ipc="host", user_namespace="/proc/7/ns/user") is None
