@@ -299,8 +299,11 @@ def test_a_websocket_that_cannot_be_is_refused(
 def test_who_is_attached_when_the_engine_is_killed_is_told_where_the_container_is(
     engine: EngineProcess,
 ) -> None:
-    with engine.popen("run", "--name", "stays", "busybox", "sleep", "1000") as client:
-        eventually(lambda: engine.ok("ps", "-q", "--filter", "name=stays"))
+    script = "while :; do echo up; sleep 0.1; done"
+    engine.ok("run", "-d", "--name", "stays", "busybox", "sh", "-c", script)
+    with engine.popen("attach", "stays") as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"up\n"
         engine.kill()
         assert client.wait(20) == 125
         assert client.stderr is not None
