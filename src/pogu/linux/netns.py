@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from pogu.crash_point import crash_point
+from pogu.linux.blocking import in_passing_thread
 from pogu.linux.mount import MNT_DETACH, bind_mount, umount2
 
 __all__ = ["is_netns", "make_netns", "remove_netns"]
@@ -45,27 +45,21 @@ def make_netns(path: Path, inside: Callable[[], T], *, of: Path | None = None) -
     The thread that moves into the namespace ends with this call, so none is ever left in it.
     A failure leaves no file. Raises: OSError, and whatever `inside` raises.
     """
-    result: list[T] = []
-    failure: list[BaseException] = []
 
-    def body() -> None:
-        try:
-            _unshare_network() if of is None else _join_network(of)
-            remove_netns(path)
-            path.touch()
-            bind_mount("/proc/thread-self/ns/net", path)
-            result.append(inside())
-        except BaseException as err:
-            failure.append(err)
-
-    thread = threading.Thread(target=body, name="pogu-netns")
-    thread.start()
-    thread.join()
-    if failure:
+    def body() -> T:
+        _unshare_network() if of is None else _join_network(of)
         remove_netns(path)
-        raise failure[0]
+        path.touch()
+        bind_mount("/proc/thread-self/ns/net", path)
+        return inside()
+
+    try:
+        result = in_passing_thread(body)
+    except BaseException:
+        remove_netns(path)
+        raise
     crash_point()
-    return result[0]
+    return result
 
 
 def remove_netns(path: Path) -> None:

@@ -9,11 +9,11 @@ import asyncio
 import ctypes
 import os
 import signal
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pogu.crash_point import crash_point
+from pogu.linux.blocking import in_passing_thread
 
 __all__ = ["adopt", "expect_orphan", "is_awaited", "reap", "spawn", "wait_child", "wait_pidfd"]
 
@@ -73,25 +73,15 @@ def spawn(
 
 def _working_in(directory: Path, start: Callable[[], int]) -> int:
     """Call `start` in a thread that works in `directory`; the others stay where they are."""
-    done: list[int] = []
-    failure: list[BaseException] = []
 
-    def body() -> None:
-        try:
-            if _libc.unshare(_CLONE_FS) < 0:
-                code = ctypes.get_errno()
-                raise OSError(code, os.strerror(code), "unshare(CLONE_FS)")
-            os.chdir(directory)
-            done.append(start())
-        except BaseException as err:
-            failure.append(err)
+    def body() -> int:
+        if _libc.unshare(_CLONE_FS) < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), "unshare(CLONE_FS)")
+        os.chdir(directory)
+        return start()
 
-    thread = threading.Thread(target=body, name="pogu-spawn")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return done[0]
+    return in_passing_thread(body)
 
 
 def is_awaited(pid: int) -> bool:
