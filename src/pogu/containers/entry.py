@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pogu.containers.execution import Exec
 from pogu.containers.model import ContainerRecord, ContainerState, Status
+from pogu.errors import Conflict
 from pogu.runtime.broadcast import Broadcast, Listener
 
 __all__ = ["Entry", "ExitStatus"]
@@ -109,6 +110,22 @@ class Entry:
         """Wake everybody: there will be no further end."""
         _wake(self.exit_waiters, self.exit_status())
         _wake(self.removal_waiters, self.exit_status())
+
+    def check_steady(self, called: str, *, before: str) -> None:
+        """Raises: Conflict in Docker's words when it is paused or about to be restarted.
+
+        `called`: how the words name it; `before`: what it is asked for.
+        """
+        if self.state.status is Status.PAUSED:
+            raise Conflict(
+                f"{called} is paused, unpause the container before {before}",
+                hint=f"pogu unpause {self.name}",
+            )
+        if self.state.status is Status.RESTARTING:
+            raise Conflict(
+                f"{called} is restarting, wait until the container is running",
+                hint=f"pogu logs {self.name} shows why it ends",
+            )
 
     def refuse_attachers(self, error: Exception) -> None:
         """Tell those who attached before a start that it failed."""

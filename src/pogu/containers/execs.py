@@ -15,7 +15,6 @@ from pogu.config import Paths
 from pogu.containers.entry import Entry
 from pogu.containers.execution import Exec, ExecRequest
 from pogu.containers.merge import effective_env
-from pogu.containers.model import Status
 from pogu.containers.registry import Registry
 from pogu.containers.remap import owner_of_streams
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound
@@ -213,16 +212,7 @@ class Execs:
 
 def _check_runs(entry: Entry) -> None:
     """Raises: Conflict in Docker's words."""
-    if entry.state.status is Status.PAUSED:
-        raise Conflict(
-            f"Container {entry.id} is paused, unpause the container before exec",
-            hint=f"pogu unpause {entry.name}",
-        )
-    if entry.state.status is Status.RESTARTING:
-        raise Conflict(
-            f"Container {entry.id} is restarting, wait until the container is running",
-            hint=f"pogu logs {entry.name} shows why it ends",
-        )
+    entry.check_steady(f"Container {entry.id}", before="exec")
     if not entry.active:
         raise Conflict(f"container {entry.id} is not running", hint=f"pogu start {entry.name}")
 

@@ -481,17 +481,7 @@ class Containers:
 
     def check_attachable(self, name: str) -> None:
         """Raises: Conflict in Docker's words when it is paused or about to be restarted."""
-        entry = self._registry.find(name)
-        if entry.state.status is Status.PAUSED:
-            raise Conflict(
-                f"container {name} is paused, unpause the container before attach",
-                hint=f"pogu unpause {entry.name}",
-            )
-        if entry.state.status is Status.RESTARTING:
-            raise Conflict(
-                f"container {name} is restarting, wait until the container is running",
-                hint=f"pogu logs {entry.name} shows why it ends",
-            )
+        self._registry.find(name).check_steady(f"container {name}", before="attach")
 
     async def attach(self, name: str) -> Listener:
         """Attach to a container; one that does not run is waited for (the order of `docker run`).
