@@ -23,15 +23,15 @@ def test_driver_options_are_mounted_and_shown(docker: DockerCli) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("-o", "foo=1"), 'create v: invalid option: "foo"'),
-        (("-o", "device=/x"), 'create v: missing required option: "type"'),
+        (("-o", "foo=1"), 'create vol: invalid option: "foo"'),
+        (("-o", "device=/x"), 'create vol: missing required option: "type"'),
         (("-d", "nope"), 'plugin "nope" not found'),
     ],
 )
 def test_options_that_cannot_be_are_refused(
     docker: DockerCli, options: tuple[str, ...], words: str
 ) -> None:
-    assert words in docker.refused("volume", "create", *options, "v")
+    assert words in docker.refused("volume", "create", *options, "vol")
 
 
 def test_options_of_a_volume_in_a_mount(docker: DockerCli) -> None:
@@ -79,7 +79,7 @@ def test_a_bind_mount_need_not_reach_below(docker: DockerCli, tmp_path: Path) ->
     [
         ("--mount=type=bind,src=/nope,dst=/v", "bind source path does not exist: /nope"),
         ("--mount=type=volume,dst=/v,ro", "must not set ReadOnly mode when using anonymous"),
-        ("--volume=v:/v:ro,rw", "invalid mode: ro,rw"),
+        ("--volume=vol:/v:ro,rw", "invalid mode: ro,rw"),
         ("--tmpfs=/v:foo", "Invalid tmpfs option"),
         ("--sysctl=net.ipv4.ip_forward=1", "not allowed in host network namespace"),
         ("--device-cgroup-rule=nope", "invalid device cgroup format 'nope'"),

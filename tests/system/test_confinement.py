@@ -174,7 +174,7 @@ def test_a_volume_at_a_link_stays_in_the_container(engine: EngineProcess, tmp_pa
 
 def test_dots_in_a_destination_end_at_the_root(engine: EngineProcess) -> None:
     assert sh(engine, "ls /x", "-v", "/usr/share:/../../x/y/..:ro") != ""
-    assert "destination can't be '/'" in engine.refused("run", "-v", "v:/a/..", "busybox")
+    assert "destination can't be '/'" in engine.refused("run", "-v", "vol:/a/..", "busybox")
 
 
 def test_a_user_of_the_image_and_more_groups(engine: EngineProcess) -> None:

@@ -68,6 +68,12 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def check_volume_name(name: str) -> None:
     """Raises: InvalidParameter in Docker's words."""
+    if len(name) == 1:
+        raise InvalidParameter(
+            f"create {name}: volume name is too short, names should be at least two alphanumeric"
+            " characters",
+            hint=f"for example {name}-data",
+        )
     if not _NAME.fullmatch(name) or len(name) > 255:
         raise InvalidParameter(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only'

@@ -81,7 +81,7 @@ def test_a_wrong_bind_is_refused_in_dockers_words(spec: str, message: str) -> No
 
 def a_part(subpath: str) -> MountSpec:
     options: dict[str, object] = {"Subpath": subpath}
-    return MountSpec(source="v", target="/d", type="volume", volume_options=options)
+    return MountSpec(source="vol", target="/d", type="volume", volume_options=options)
 
 
 # ---- --mount ---------------------------------------------------------------------------------
@@ -115,11 +115,11 @@ def a_part(subpath: str) -> MountSpec:
         (
             MountSpec(
                 type="volume",
-                source="v",
+                source="vol",
                 target="/d",
                 volume_options={"NoCopy": True, "Labels": {"a": "b"}, "Subpath": "x/y"},
             ),
-            a_volume("v", "/d", mode="nocopy", labels=(("a", "b"),), subpath="x/y"),
+            a_volume("vol", "/d", mode="nocopy", labels=(("a", "b"),), subpath="x/y"),
         ),
         (
             MountSpec(type="tmpfs", target="/d", read_only=True),

@@ -25,24 +25,24 @@ def opened(paths: Paths, name: str = "state.db") -> Volumes:
 
 
 def test_a_volume_is_there_after_a_restart(paths: Paths) -> None:
-    made = opened(paths).create("v", labels={"a": "b"})
-    assert opened(paths).get("v") == made
+    made = opened(paths).create("vol", labels={"a": "b"})
+    assert opened(paths).get("vol") == made
 
 
 def test_a_lost_row_comes_back_with_labels_and_options(paths: Paths) -> None:
     options = {"type": "tmpfs", "device": "tmpfs"}
-    made = opened(paths).create("v", labels={"a": "b"}, options=options)
-    assert opened(paths, "another.db").get("v") == made
+    made = opened(paths).create("vol", labels={"a": "b"}, options=options)
+    assert opened(paths, "another.db").get("vol") == made
 
 
 def test_the_second_creation_returns_the_first_volume(paths: Paths) -> None:
     volumes = opened(paths)
-    assert volumes.create("v", labels={"a": "b"}) == volumes.create("v")
+    assert volumes.create("vol", labels={"a": "b"}) == volumes.create("vol")
 
 
 def test_a_refused_volume_leaves_nothing(paths: Paths) -> None:
     volumes = opened(paths)
-    for name, options in (("v", {"foo": "1"}), ("../v", {}), ("a/b", {})):
+    for name, options in (("vol", {"foo": "1"}), ("v", {}), ("../v", {}), ("a/b", {})):
         with pytest.raises(InvalidParameter):
             volumes.create(name, options=options)
     assert list(paths.volumes.iterdir()) == []
@@ -51,13 +51,13 @@ def test_a_refused_volume_leaves_nothing(paths: Paths) -> None:
 
 def test_a_volume_that_is_set_aside_is_gone_at_once(paths: Paths) -> None:
     volumes = opened(paths)
-    (volumes.create("v").path / "file").touch()
-    trash = volumes.set_aside("v")
+    (volumes.create("vol").path / "file").touch()
+    trash = volumes.set_aside("vol")
     assert trash is not None
     assert (trash / "volume" / "_data" / "file").exists()
     with pytest.raises(NotFound, match="no such volume"):
-        volumes.get("v")
-    assert volumes.set_aside("v", force=True) is None
+        volumes.get("vol")
+    assert volumes.set_aside("vol", force=True) is None
 
 
 def test_an_anonymous_one_of_a_creation_that_was_not_finished_goes(paths: Paths) -> None:
