@@ -9,18 +9,24 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import cast
 
 from tests.builders import a_cgroup_setup
 
 from pogu.config import Config, Paths
-from pogu.containers.entry import Entry
+from pogu.containers.attachment import Attachments
+from pogu.containers.background import Background
+from pogu.containers.entry import Entry, ExitStatus
+from pogu.containers.freezer import Freezer
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.recovery import Recovery
+from pogu.containers.removal import Removal
 from pogu.containers.rows import Rows
+from pogu.containers.states import States
+from pogu.containers.stop import Stopper
 from pogu.db import Database
 from pogu.errors import EngineError, NotFound
 from pogu.events import Event, EventBus
@@ -29,12 +35,23 @@ from pogu.images.store import ImageStore
 from pogu.linux.spawn import wait_child
 from pogu.network.model import Endpoint, Network
 from pogu.network.service import Networks
+from pogu.runtime.broadcast import Listener
 from pogu.runtime.conmon import AttachStream, Conmon, Monitored
 from pogu.runtime.oci_runtime import OciRuntime, RuntimeState
 from pogu.storage.layers import LayerStore
 from pogu.volumes.service import Volumes
 
-__all__ = ["SLEEP", "FakeHost", "HastyLifecycle", "sh", "until"]
+__all__ = [
+    "SLEEP",
+    "FakeHost",
+    "HastyLifecycle",
+    "a_removal_waiter",
+    "an_attacher",
+    "an_exit_waiter",
+    "sh",
+    "soon",
+    "until",
+]
 
 SLEEP = ("sleep", "1000")
 
@@ -48,6 +65,26 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.001)
+
+
+async def soon(awaitable: Awaitable[ExitStatus]) -> ExitStatus:
+    return await asyncio.wait_for(awaitable, 5)
+
+
+def an_exit_waiter(entry: Entry) -> asyncio.Future[ExitStatus]:
+    entry.exit_waiters.append(asyncio.get_running_loop().create_future())
+    return entry.exit_waiters[-1]
+
+
+def a_removal_waiter(entry: Entry) -> asyncio.Future[ExitStatus]:
+    entry.removal_waiters.append(asyncio.get_running_loop().create_future())
+    return entry.removal_waiters[-1]
+
+
+def an_attacher(entry: Entry) -> asyncio.Future[Listener]:
+    future: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
+    entry.attachers.append(future)
+    return future
 
 
 class FakeRuntime(OciRuntime):
@@ -201,21 +238,38 @@ class FakeHost:
             volumes=Volumes(paths=self.paths, db=self.db, events=self.events),
             find=lambda name: self.entries[0],
         )
-        self.lifecycle = HastyLifecycle(
-            launcher=self.launcher,
+        self.background = Background()
+        self.states = States(
+            rows=self.rows, events=self.events, conmon=self.conmon, clock_ns=lambda: self.now_ns
+        )
+        self.freezer = Freezer(states=self.states, runtime=self.runtime)
+        self.stopper = Stopper(states=self.states, freezer=self.freezer)
+        self.removal = Removal(
+            states=self.states,
             rows=self.rows,
-            events=self.events,
-            runtime=self.runtime,
-            conmon=self.conmon,
+            launcher=self.launcher,
+            stopper=self.stopper,
+            background=self.background,
             forget=lambda entry: self.forgotten.append(entry.id),
             remove_volume=self.removed_volumes.append,
             tmp=self.paths.tmp,
-            clock_ns=lambda: self.now_ns,
+        )
+        self.lifecycle = HastyLifecycle(
+            states=self.states,
+            launcher=self.launcher,
+            attachments=Attachments(conmon=self.conmon, tmp=self.paths.tmp),
+            stopper=self.stopper,
+            removal=self.removal,
+            runtime=self.runtime,
+            conmon=self.conmon,
+            background=self.background,
         )
         self.lifecycle.pauses = []
         self.recovery = Recovery(
             paths=self.paths,
+            states=self.states,
             lifecycle=self.lifecycle,
+            removal=self.removal,
             launcher=self.launcher,
             runtime=self.runtime,
             conmon=self.conmon,
@@ -268,7 +322,7 @@ class FakeHost:
                 if task is not None:
                     task.cancel()
                     await asyncio.gather(task, return_exceptions=True)
-        await self.lifecycle.finish_background()
+        await self.background.finish()
         for container_id in list(self.children):
             self.children.pop(container_id)  # a cancelled watcher has reaped it
         for connection in self.conmon.attached:

@@ -23,10 +23,10 @@ from typing import BinaryIO
 from pogu.config import Paths
 from pogu.containers.entry import Entry
 from pogu.containers.launch import Launcher
-from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import ContainerRecord, MountPoint, Status
 from pogu.containers.path_stat import PathStat, absolute, base_name, path_stat
 from pogu.containers.remap import ids_of
+from pogu.containers.states import States
 from pogu.containers.view import make_mount_points, mount_volumes, mounted_view, opened_directory
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound, SystemFailure
 from pogu.linux.blocking import in_own_thread, in_thread
@@ -45,7 +45,7 @@ _THING = os.O_PATH | os.O_NOFOLLOW
 
 
 class ContainerArchive:
-    """Works on entries, as `lifecycle.py` does; `find` raises NotFound."""
+    """Works on entries; `find` raises NotFound."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class ContainerArchive:
         paths: Paths,
         layers: LayerStore,
         launcher: Launcher,
-        lifecycle: Lifecycle,
+        states: States,
         volumes: Volumes,
         find: Callable[[str], Entry],
     ) -> None:
         self._paths = paths
         self._layers = layers
         self._launcher = launcher
-        self._lifecycle = lifecycle
+        self._states = states
         self._volumes = volumes
         self._find = find
 
@@ -85,7 +85,7 @@ class ContainerArchive:
         """Return what is at a path, and what writes it as a tar, in a thread. Raises: as `stat`."""
         found = await self.stat(name, path)
         entry, path = self._asked(name, path)
-        self._lifecycle.publish(entry, "archive-path")
+        self._states.publish(entry, "archive-path")
 
         def write(sink: TarSink) -> None:
             with self._root(entry) as root, _opened(root, path, name) as fd:
@@ -114,7 +114,7 @@ class ContainerArchive:
                 lambda: self._extract(entry, path, name, tar, own=own, keep_kinds=keep_kinds)
             )
             await _to_end(work)
-        self._lifecycle.publish(entry, "extract-to-dir")
+        self._states.publish(entry, "extract-to-dir")
 
     def _extract(
         self, entry: Entry, path: str, name: str, tar: BinaryIO, *, own: bool, keep_kinds: bool

@@ -27,7 +27,7 @@ class ExitStatus:
 
 
 class Entry:
-    """Mutable; only `lifecycle.py` changes its state, under `lock`."""
+    """Mutable; only `states.py` changes its state, under `lock`."""
 
     def __init__(self, name: str, record: ContainerRecord, state: ContainerState) -> None:
         self.name = name
@@ -47,6 +47,8 @@ class Entry:
         self.user_restarts = 0
         """How many `restart`s are under way: whose stop is no end."""
         self.restarts_at_ns = 0
+        self.restart_pause_s = 0.0
+        """Before the last restart by its policy; 0 = none since the user started it."""
         self.removed = False
         """Its row is gone; only those who still hold it see it."""
         self._pidfd = -1
@@ -86,6 +88,12 @@ class Entry:
         except ProcessLookupError:
             return False
         return True
+
+    def cancel_restarter(self) -> None:
+        """Idempotent; the status is left as it is."""
+        if self.restarter is not None:
+            self.restarter.cancel()
+            self.restarter = None
 
     def exit_status(self) -> ExitStatus:
         return ExitStatus(exit_code=self.state.exit_code, error=self.state.error)

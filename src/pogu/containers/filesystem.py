@@ -18,10 +18,11 @@ from pathlib import Path
 from pogu.config import Paths
 from pogu.containers.commit import committed_config, committed_image
 from pogu.containers.entry import Entry
+from pogu.containers.freezer import Freezer
 from pogu.containers.launch import Launcher
-from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import ContainerRecord, Status
 from pogu.containers.remap import ids_of
+from pogu.containers.states import States
 from pogu.containers.view import mounted_view, opened_directory
 from pogu.errors import Conflict, EngineError, NotFound
 from pogu.images.image import Image, rfc3339
@@ -46,7 +47,7 @@ _STUBS = (
 
 
 class ContainerFiles:
-    """Works on entries, as `lifecycle.py` does; `find` raises NotFound."""
+    """Works on entries; `find` raises NotFound."""
 
     def __init__(
         self,
@@ -55,7 +56,8 @@ class ContainerFiles:
         layers: LayerStore,
         images: ImageStore,
         launcher: Launcher,
-        lifecycle: Lifecycle,
+        states: States,
+        freezer: Freezer,
         find: Callable[[str], Entry],
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -63,7 +65,8 @@ class ContainerFiles:
         self._layers = layers
         self._images = images
         self._launcher = launcher
-        self._lifecycle = lifecycle
+        self._states = states
+        self._freezer = freezer
         self._find = find
         self._clock_ns = clock_ns
 
@@ -98,7 +101,7 @@ class ContainerFiles:
         entry = self._find(name)
         if entry.state.status in (Status.REMOVING, Status.DEAD):
             raise Conflict(f"You cannot export container {entry.id} which is {entry.state.status}")
-        self._lifecycle.publish(entry, "export")
+        self._states.publish(entry, "export")
 
         def write(sink: TarSink) -> None:
             with self._readable(entry) as root, opened_directory(root) as fd:
@@ -156,7 +159,7 @@ class ContainerFiles:
                 references=[reference] if reference else [],
             )
         named = reference.with_default_tag().familiar if reference else ""
-        self._lifecycle.publish(entry, "commit", comment=comment, imageID=image.id, imageRef=named)
+        self._states.publish(entry, "commit", comment=comment, imageID=image.id, imageRef=named)
         return image, warnings
 
     def _parent(self, record: ContainerRecord) -> Image | None:
@@ -170,9 +173,7 @@ class ContainerFiles:
         warnings = []
         async with contextlib.AsyncExitStack() as held:
             try:
-                await held.enter_async_context(
-                    self._lifecycle.frozen(entry) if pause else entry.lock
-                )
+                await held.enter_async_context(self._freezer.frozen(entry) if pause else entry.lock)
             except EngineError as err:
                 warnings.append(
                     f"the container was not paused while it was committed: {err.message}"

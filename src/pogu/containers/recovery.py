@@ -22,6 +22,8 @@ from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.model import Status, parse_time_ns
 from pogu.containers.remap import sweep_remapped
+from pogu.containers.removal import Removal
+from pogu.containers.states import States
 from pogu.containers.subpath import sweep_subpaths
 from pogu.containers.view import sweep_views
 from pogu.errors import SystemFailure
@@ -55,13 +57,17 @@ class Recovery:
         self,
         *,
         paths: Paths,
+        states: States,
         lifecycle: Lifecycle,
+        removal: Removal,
         launcher: Launcher,
         runtime: OciRuntime,
         conmon: Conmon,
     ) -> None:
         self._paths = paths
+        self._states = states
         self._lifecycle = lifecycle
+        self._removal = removal
         self._launcher = launcher
         self._runtime = runtime
         self._conmon = conmon
@@ -88,7 +94,7 @@ class Recovery:
         self._is_first_since_boot = self._is_new_boot()
         known = {entry.id: entry for entry in entries}
         sweep_remapped(self._paths, known)
-        states = await self._states()
+        states = await self._runtime_states()
         self._check_root(known, states)
         for entry in known.values():
             state = states.get(entry.id)
@@ -106,12 +112,12 @@ class Recovery:
             await before_starts()
         for entry in self._due:
             # Whoever stopped it before: its policy holds again, when the start fails too.
-            self._lifecycle.change(entry, stopped_by_user=False)
+            self._states.change(entry, stopped_by_user=False)
             self._lifecycle.restart_later(entry, 0, counts=False)
         self._due.clear()
         self._mark_boot()  # at the end: an engine that is killed before leaves it to the next
 
-    async def _states(self) -> dict[str, RuntimeState]:
+    async def _runtime_states(self) -> dict[str, RuntimeState]:
         """What the runtime knows, when nothing that the last engine began is under way any more."""
         running = {state.id for state in await self._runtime.list() if state.status in _LIVING}
         self._monitors = await end_unfinished(
@@ -170,7 +176,7 @@ class Recovery:
         if paused and entry.state.status is not Status.PAUSED:
             await self._runtime.resume(entry.id)  # nobody was told that it is paused
         status = Status.PAUSED if paused and entry.state.status is Status.PAUSED else Status.RUNNING
-        self._lifecycle.change(entry, status=status, pid=state.pid, conmon_pid=conmon_pid)
+        self._states.change(entry, status=status, pid=state.pid, conmon_pid=conmon_pid)
         entry.ended.clear()
         entry.hold_process()
         self._lifecycle.watch(entry)
@@ -180,12 +186,12 @@ class Recovery:
         if not self._launcher.directory(entry.id).exists():
             log.warning("container=%s has no directory: its removal is finished", entry.id[:12])
             async with entry.lock:
-                await self._lifecycle.remove(entry, volumes=entry.auto_remove)
+                await self._removal.take_away(entry, volumes=entry.auto_remove)
             return
         ran = entry.state.status in (Status.RUNNING, Status.PAUSED)
         code = self._conmon.exit_code(entry.id)
         finished = self._exit_time_ns(entry.id)
-        knew, oom = entry.state.oom_killed, self._lifecycle.saw_oom(entry)
+        knew, oom = entry.state.oom_killed, self._states.saw_oom(entry)
         ends = self._ends(entry, code, oom=oom, finished_ns=finished) if ran else ()
         await self._launcher.release(entry.id)
         if conmon_pid:
@@ -195,7 +201,7 @@ class Recovery:
             self._conmon.forget(entry.id)
         if ran:
             ended = finished or time.time_ns()
-            self._lifecycle.record_end(
+            self._states.record_end(
                 entry,
                 counts=not self._is_first_since_boot,
                 exit_code=_LOST_EXIT_CODE if code is None else code,
@@ -204,8 +210,8 @@ class Recovery:
                 ends=ends,
             )
             if oom and not knew:
-                self._lifecycle.publish(entry, "oom")
-            self._lifecycle.publish(entry, "die", exitCode=str(entry.state.exit_code))
+                self._states.publish(entry, "oom")
+            self._states.publish(entry, "die", exitCode=str(entry.state.exit_code))
         entry.ended.set()
         await self._go_on(entry)
 
@@ -215,7 +221,7 @@ class Recovery:
         """With this one; an end without a code was seen by nobody."""
         lost = "" if code is not None else "host" if self._is_first_since_boot else "monitor"
         code = _LOST_EXIT_CODE if code is None else code
-        return self._lifecycle.ends_now(entry, code, oom=oom, lost=lost, at_ns=finished_ns)
+        return self._states.ends_now(entry, code, oom=oom, lost=lost, at_ns=finished_ns)
 
     async def _go_on(self, entry: Entry) -> None:
         """What the engine would have done next."""
@@ -223,7 +229,7 @@ class Recovery:
         ended = status is Status.EXITED and entry.auto_remove
         if ended or status in (Status.REMOVING, Status.DEAD):
             async with entry.lock:
-                await self._lifecycle.remove(entry, volumes=entry.auto_remove)
+                await self._removal.take_away(entry, volumes=entry.auto_remove)
         elif status is Status.RESTARTING or self._boot_wants(entry):
             self._due.append(entry)
 
@@ -232,7 +238,7 @@ class Recovery:
         if entry.state.status is not Status.EXITED or not self._is_first_since_boot:
             return False
         policy = entry.record.host_config.restart_policy.name
-        return policy == "always" or self._lifecycle.should_restart(entry)
+        return policy == "always" or self._states.should_restart(entry)
 
     def _exit_time_ns(self, container_id: str) -> int:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pogu.containers.model import ContainerState
 from pogu.model.container import RestartPolicy
 
-__all__ = ["Backoff", "wants_restart"]
+__all__ = ["next_pause_s", "wants_restart"]
 
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 60.0
@@ -24,19 +24,9 @@ def wants_restart(policy: RestartPolicy, state: ContainerState) -> bool:
     return most == 0 or state.restart_count < most
 
 
-class Backoff:
-    """The pauses before restarts, by container: each quick end doubles the next one."""
-
-    def __init__(self) -> None:
-        self._pauses: dict[str, float] = {}
-
-    def next_pause_s(self, container_id: str, *, ran_s: float) -> float:
-        """Return the pause after an end; the first again when it ran for a while before."""
-        before = self._pauses.get(container_id, 0.0)
-        pause = _FIRST_BACKOFF_S if ran_s >= _SETTLED_S or not before else before * 2
-        self._pauses[container_id] = min(pause, _LONGEST_BACKOFF_S)
-        return self._pauses[container_id]
-
-    def forget(self, container_id: str) -> None:
-        """Begin anew with the first pause. Idempotent."""
-        self._pauses.pop(container_id, None)
+def next_pause_s(before_s: float, *, ran_s: float) -> float:
+    """Return the pause after an end: each quick end doubles it, from the first one (`before_s` 0)
+    to a bound; it is the first again when the container ran for a while.
+    """
+    pause_s = _FIRST_BACKOFF_S if ran_s >= _SETTLED_S or not before_s else before_s * 2
+    return min(pause_s, _LONGEST_BACKOFF_S)

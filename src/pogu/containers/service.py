@@ -17,27 +17,31 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import replace
 
 from pogu.config import Config
 from pogu.containers.archive import ContainerArchive
+from pogu.containers.attachment import Attachments
+from pogu.containers.background import Background
 from pogu.containers.creation import Creator
 from pogu.containers.entry import Entry, ExitStatus
 from pogu.containers.execs import Execs
 from pogu.containers.filesystem import ContainerFiles
+from pogu.containers.freezer import Freezer
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
-from pogu.containers.limits import resources_of
 from pogu.containers.logs import ContainerLogs
 from pogu.containers.model import Container, Status, image_layers
 from pogu.containers.probes import Probes
 from pogu.containers.processes import process_table
 from pogu.containers.recovery import Recovery
 from pogu.containers.registry import Registry
+from pogu.containers.removal import Removal
 from pogu.containers.rows import Rows
+from pogu.containers.states import States
 from pogu.containers.stats import Sample, StatsSampler
-from pogu.containers.update import changes_limits, updated
-from pogu.containers.validate import check_changeable, check_name
+from pogu.containers.stop import Stopper
+from pogu.containers.updates import Updates
+from pogu.containers.validate import check_name
 from pogu.containers.why import Explainer, Explanation
 from pogu.containers.workload import apparmor_profile
 from pogu.db import Database
@@ -87,7 +91,7 @@ class Containers:
         self._volumes = volumes
         self._conmon = conmon
         self._rows = Rows(db)
-        self._cgroup = cgroup = detect()
+        cgroup = detect()
         self._registry = Registry()
         self._launcher = Launcher(
             config=config,
@@ -99,15 +103,33 @@ class Containers:
             volumes=volumes,
             find=self._registry.find,
         )
-        self._lifecycle = Lifecycle(
-            launcher=self._launcher,
+        self._background = Background()
+        self._states = States(rows=self._rows, events=events, conmon=conmon)
+        self._freezer = Freezer(states=self._states, runtime=runtime)
+        self._stopper = Stopper(states=self._states, freezer=self._freezer)
+        self._attachments = Attachments(conmon=conmon, tmp=config.paths.tmp)
+        self._removal = Removal(
+            states=self._states,
             rows=self._rows,
-            events=events,
-            runtime=runtime,
-            conmon=conmon,
+            launcher=self._launcher,
+            stopper=self._stopper,
+            background=self._background,
             forget=self._registry.forget,
             remove_volume=self._remove_unused_volume,
             tmp=config.paths.tmp,
+        )
+        self._lifecycle = Lifecycle(
+            states=self._states,
+            launcher=self._launcher,
+            attachments=self._attachments,
+            stopper=self._stopper,
+            removal=self._removal,
+            runtime=runtime,
+            conmon=conmon,
+            background=self._background,
+        )
+        self._updates = Updates(
+            states=self._states, rows=self._rows, runtime=runtime, cgroup=cgroup
         )
         self._creator = Creator(
             registry=self._registry,
@@ -122,7 +144,9 @@ class Containers:
         )
         self._recovery = Recovery(
             paths=config.paths,
+            states=self._states,
             lifecycle=self._lifecycle,
+            removal=self._removal,
             launcher=self._launcher,
             runtime=runtime,
             conmon=conmon,
@@ -131,7 +155,7 @@ class Containers:
             paths=config.paths,
             layers=layers,
             launcher=self._launcher,
-            lifecycle=self._lifecycle,
+            states=self._states,
             volumes=volumes,
             find=self._registry.find,
         )
@@ -140,7 +164,8 @@ class Containers:
             layers=layers,
             images=images,
             launcher=self._launcher,
-            lifecycle=self._lifecycle,
+            states=self._states,
+            freezer=self._freezer,
             find=self._registry.find,
         )
         self._sampler = StatsSampler()
@@ -148,12 +173,12 @@ class Containers:
             paths=config.paths,
             registry=self._registry,
             runtime=runtime,
-            publish=self._lifecycle.publish,
+            publish=self._states.publish,
         )
         probes = Probes(
             prober=self.execs,
-            note=self._lifecycle.note_health,
-            publish=self._lifecycle.publish,
+            note=self._states.note_health,
+            publish=self._states.publish,
         )
         self._lifecycle.probe = probes.watch
         self._logs = ContainerLogs(
@@ -199,7 +224,7 @@ class Containers:
         for task in live:
             task.cancel()
         await asyncio.gather(*live, return_exceptions=True)
-        await self._lifecycle.finish_background()
+        await self._background.finish()
 
     @property
     def running(self) -> int:
@@ -289,7 +314,7 @@ class Containers:
         else:
             entry, warnings = await self._creator.create(request, name=name, image=image)
         await self._rows.durable()
-        self._lifecycle.publish(entry, "create")
+        self._states.publish(entry, "create")
         return self._snapshot(entry), warnings
 
     async def _replace(
@@ -313,7 +338,7 @@ class Containers:
         if self._volumes.is_anonymous(name) and not self._registry.using_volume(name):
             trash = self._volumes.set_aside(name, force=True)
             if trash is not None:
-                self._lifecycle.in_background(in_thread(remove_tree, trash))
+                self._background.run(in_thread(remove_tree, trash))
 
     async def start(self, name: str) -> None:
         """Raises: NotModified when it runs; EngineError with the runtime's cause. A failed start
@@ -328,7 +353,7 @@ class Containers:
     ) -> None:
         """Stop signal, then SIGKILL after the timeout (-1 = never). Raises: NotModified."""
         entry = self._registry.find(name)
-        await self._lifecycle.stop(entry, timeout_s=timeout_s, signal_name=signal)
+        await self._stopper.stop(entry, timeout_s=timeout_s, signal_name=signal)
         await self._remember(entry)
 
     async def _remember(self, entry: Entry) -> None:
@@ -347,34 +372,23 @@ class Containers:
     async def kill(self, name: str, *, signal: str = "KILL") -> None:
         """Raises: Conflict when it does not run; InvalidParameter on an unknown signal."""
         entry = self._registry.find(name)
-        await self._lifecycle.kill(entry, signal)
+        await self._stopper.kill(entry, signal)
         await self._remember(entry)
 
     async def pause(self, name: str) -> None:
         """Freeze its processes. Raises: Conflict when it does not run or is paused already."""
-        await self._lifecycle.pause(self._registry.find(name))
+        await self._freezer.pause(self._registry.find(name))
 
     async def unpause(self, name: str) -> None:
         """Raises: Conflict when it is not paused."""
-        await self._lifecycle.unpause(self._registry.find(name))
+        await self._freezer.unpause(self._registry.find(name))
 
     async def update(self, name: str, asked: UpdateRequest) -> list[str]:
         """Change limits and restart policy, at once when it runs; return warnings.
 
         Raises: InvalidParameter, Conflict; then nothing has changed.
         """
-        entry = self._registry.find(name)
-        host = updated(entry.record.host_config, asked)
-        warnings = check_changeable(host)
-        limits = None
-        if changes_limits(asked):
-            limits, more = resources_of(host, self._cgroup)
-            warnings += more
-            if asked.pids_limit is not None and not limits.pids_limit:
-                limits = replace(limits, pids_limit=-1)
-        await self._lifecycle.update(entry, host, limits)
-        await self._rows.durable()
-        return warnings
+        return await self._updates.update(self._registry.find(name), asked)
 
     async def rename(self, name: str, new_name: str) -> None:
         """Raises: Conflict when the name is in use."""
@@ -390,39 +404,11 @@ class Containers:
         old = entry.name
         self._registry.rename(entry, new)
         await self._rows.durable()
-        self._lifecycle.publish(entry, "rename", oldName=f"/{old}")
+        self._states.publish(entry, "rename", oldName=f"/{old}")
 
     async def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
         """Raises: Conflict when it runs and not `force`, in Docker's words."""
-        entry = self._registry.find(name)
-        while not entry.removed:
-            if entry.state.status is Status.RESTARTING and not force:
-                raise Conflict(
-                    f'cannot remove container "{entry.name}": container is restarting: stop the'
-                    " container before removing or force remove",
-                    hint=f"pogu rm -f {entry.name}",
-                )
-            if entry.active:
-                await self._end_for_removal(entry, force=force)
-            async with entry.lock:
-                if not entry.active:  # a start may have been first at the lock
-                    await self._lifecycle.remove(entry, volumes=volumes)
-
-    async def _end_for_removal(self, entry: Entry, *, force: bool) -> None:
-        if not force and entry.state.status is Status.PAUSED:
-            raise Conflict(
-                f'cannot remove container "{entry.name}": container is paused and must be unpaused'
-                " first",
-                hint=f"pogu unpause {entry.name}, or pogu rm -f {entry.name}",
-            )
-        if not force:
-            raise Conflict(
-                f'cannot remove container "{entry.name}": container is running: stop the container'
-                " before removing or force remove",
-                hint=f"pogu rm -f {entry.name}",
-            )
-        self._lifecycle.note_forced_removal(entry)
-        await self._lifecycle.kill_whole(entry)
+        await self._removal.remove(self._registry.find(name), force=force, volumes=volumes)
 
     def prunable(self, matches: Callable[[Container], bool] | None = None) -> list[Container]:
         """What does not run, nobody is busy with, and `matches` accepts."""
@@ -489,16 +475,16 @@ class Containers:
         Raises: EngineError when it could not be started, or has just ended.
         """
         entry = self._registry.find(name)
-        self._lifecycle.publish(entry, "attach")
+        self._states.publish(entry, "attach")
         if entry.active:
-            return self._lifecycle.attach(entry)
+            return self._attachments.attach(entry)
         future: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
         entry.attachers.append(future)
         return await future
 
     def detached(self, name: str) -> None:
         """Publish that a client left with its detach keys."""
-        self._lifecycle.publish(self._registry.find(name), "detach")
+        self._states.publish(self._registry.find(name), "detach")
 
     async def resize(self, name: str, *, height: int, width: int) -> None:
         """Set the terminal's size. Raises: Conflict when it does not run."""
@@ -551,4 +537,4 @@ class Containers:
         while True:
             await asyncio.sleep(_OOM_CHECK_S)
             for entry in list(self._registry):
-                self._lifecycle.note_oom(entry)
+                self._states.note_oom(entry)

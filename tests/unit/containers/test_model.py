@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pogu.containers.model import LEGAL, ContainerState, MountPoint, Status
+from pogu.containers.model import LEGAL, ContainerState, MountPoint, Status, parse_time_ns
 
 
 def test_every_state_has_its_followers() -> None:
@@ -57,3 +57,16 @@ def test_a_state_of_an_older_engine_is_read() -> None:
     old = b'{"status": "exited", "exit_code": 3, "gone_field": 1}'
     state = msgspec.json.decode(old, type=ContainerState)
     assert (state.status, state.exit_code, state.restart_count) == (Status.EXITED, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0001-01-01T00:00:00Z", 0),
+        ("1970-01-01T00:00:01.000000002Z", 1_000_000_002),
+        ("1970-01-01T00:00:01.5Z", 1_500_000_000),
+        ("1970-01-01T00:00:01Z", 1_000_000_000),
+    ],
+)
+def test_times_are_read_back(text: str, expected: int) -> None:
+    assert parse_time_ns(text) == expected

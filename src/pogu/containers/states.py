@@ -1,0 +1,156 @@
+"""Service: the only place that changes a container's state, commits it, and tells of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from pogu.containers.ends import End, with_end
+from pogu.containers.entry import Entry
+from pogu.containers.health import Health, at_end
+from pogu.containers.model import LEGAL, Status, parse_time_ns
+from pogu.containers.restart import wants_restart
+from pogu.containers.rows import Rows
+from pogu.containers.workload import cgroup_path
+from pogu.errors import EngineError, SystemFailure
+from pogu.events import EventBus
+from pogu.images.image import rfc3339
+from pogu.linux.cgroup_usage import oom_kills, peak_and_limit
+from pogu.runtime.conmon import Conmon
+from pogu.runtime.failure import start_exit_code
+
+__all__ = ["States"]
+
+
+class States:
+    """Plain methods, event-loop thread only."""
+
+    def __init__(
+        self,
+        *,
+        rows: Rows,
+        events: EventBus,
+        conmon: Conmon,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._rows = rows
+        self._events = events
+        self._conmon = conmon
+        self.clock_ns = clock_ns
+
+    def now(self) -> str:
+        """The time as records have it."""
+        return rfc3339(self.clock_ns())
+
+    def change(self, entry: Entry, **changes: object) -> None:
+        """Set fields of the state and commit it."""
+        status = changes.get("status", entry.state.status)
+        if status != entry.state.status and status not in LEGAL[entry.state.status]:
+            raise SystemFailure(f"container {entry.id}: {entry.state.status} cannot be {status}")
+        entry.state = msgspec.structs.replace(entry.state, **changes)
+        self._rows.save_state(entry.id, entry.state)
+
+    def publish(self, entry: Entry, action: str, **attributes: str) -> None:
+        """Publish an event with Docker's attributes: labels, image and name."""
+        labels = entry.record.config.labels or {}
+        known = {**labels, "image": entry.record.image_name, "name": entry.name}
+        self._events.publish("container", action, entry.id, {**known, **attributes})
+
+    def note_health(self, entry: Entry, health: Health) -> None:
+        """Keep the result of a probe; committed only when it changes what is thought of it."""
+        before = entry.state.health
+        if (before and (before.status, before.failing_streak)) == (
+            health.status,
+            health.failing_streak,
+        ):
+            entry.state = msgspec.structs.replace(entry.state, health=health)
+        else:
+            self.change(entry, health=health)
+
+    # ---- out of memory -------------------------------------------------------------------
+
+    def saw_oom(self, entry: Entry) -> bool:
+        """True when a process of it was killed for want of memory since it was started."""
+        return (
+            entry.state.oom_killed
+            or self._conmon.oom_killed(entry.id)
+            or oom_kills(cgroup_path(entry.record)) > 0
+        )
+
+    def note_oom(self, entry: Entry) -> None:
+        """Record and publish an OOM kill in a container that goes on. Idempotent."""
+        if entry.active and not entry.state.oom_killed and self._conmon.oom_killed(entry.id):
+            self.change(entry, oom_killed=True)
+            self.publish(entry, "oom")
+
+    # ---- the end -------------------------------------------------------------------------
+
+    def record_failure(self, entry: Entry, err: EngineError) -> None:
+        """Why it could not be started, with Docker's exit codes."""
+        code = start_exit_code(err.message)
+        end = End(exit_code=code, finished_at=self.now(), error=err.message)
+        self.change(
+            entry,
+            exit_code=code,
+            error=err.message,
+            hint=err.hint or "",
+            stop_request=None,
+            ends=with_end(entry.state.ends, end),
+        )
+
+    def record_end(self, entry: Entry, *, counts: bool = True, **changes: object) -> bool:
+        """Commit how it ended and, in the same moment, whether it starts again (returned): an
+        engine that is killed right after knows what is left to do.
+        """
+        ended = msgspec.structs.replace(entry.state, **changes)
+        by_user = entry.user_restarts > 0
+        goes_on = by_user or wants_restart(entry.record.host_config.restart_policy, ended)
+        self.change(
+            entry,
+            **changes,
+            status=Status.RESTARTING if goes_on else Status.EXITED,
+            restart_count=entry.state.restart_count + (counts and goes_on and not by_user),
+            pid=0,
+            conmon_pid=0,
+            health=at_end(entry.state.health),
+        )
+        return goes_on
+
+    def ends_now(
+        self, entry: Entry, code: int, *, oom: bool, lost: str = "", at_ns: int = 0
+    ) -> tuple[End, ...]:
+        """Its ends with the present one; before its control group is taken away."""
+        at_ns = at_ns or self.clock_ns()
+        peak, limit = peak_and_limit(cgroup_path(entry.record))
+        ran_ns = at_ns - parse_time_ns(entry.state.started_at)
+        end = End(
+            exit_code=code,
+            finished_at=rfc3339(at_ns),
+            ran_s=round(max(0, ran_ns) / 1e9, 2),
+            oom_killed=oom,
+            peak_bytes=peak,
+            limit_bytes=limit,
+            lost=lost,
+            request=entry.state.stop_request,
+        )
+        return with_end(entry.state.ends, end)
+
+    def ran_s(self, entry: Entry) -> float:
+        """How long this run has lasted."""
+        return max(0.0, (self.clock_ns() - parse_time_ns(entry.state.started_at)) / 1e9)
+
+    # ---- a restart that waits ------------------------------------------------------------
+
+    def should_restart(self, entry: Entry) -> bool:
+        """After its own end, as `restart.py` reads the policy."""
+        return wants_restart(entry.record.host_config.restart_policy, entry.state)
+
+    def stop_restarting(self, entry: Entry) -> bool:
+        """Call off a restart that waits. True when there was one."""
+        entry.cancel_restarter()
+        if entry.state.status is Status.RESTARTING:
+            self.change(entry, status=Status.EXITED)
+            return True
+        return False
