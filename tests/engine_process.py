@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["EngineProcess", "an_engine", "eventually", "runtime_refusal"]
+__all__ = ["EngineProcess", "an_engine", "an_engine_at", "eventually", "runtime_refusal"]
 
 
 def eventually(
@@ -127,10 +127,17 @@ def runtime_refusal(directory: Path) -> str:
 def an_engine(directory: Path) -> Iterator[EngineProcess]:
     """Give an engine with a busybox image; afterwards nothing of it is left."""
     engine = EngineProcess(root=directory / "root", run_root=directory / "run")
+    with an_engine_at(engine):
+        yield engine
+    mounts = Path("/proc/self/mountinfo").read_text()
+    assert f"{directory}/" not in mounts, "mounts were left"
+
+
+@contextmanager
+def an_engine_at(engine: EngineProcess) -> Iterator[EngineProcess]:
+    """As `an_engine`, of one that is described already."""
     try:
         engine.ok("image", "bootstrap", "busybox")
         yield engine
     finally:
         engine.clean()
-    mounts = Path("/proc/self/mountinfo").read_text()
-    assert f"{directory}/" not in mounts, "mounts were left"

@@ -11,6 +11,7 @@ from pogu.api.network_settings import endpoint_settings, listed_ports, network_s
 from pogu.api.units import NEVER, human_duration, unix
 from pogu.config import Paths
 from pogu.containers.health import HealthStatus
+from pogu.containers.log_options import FILE_DRIVERS
 from pogu.containers.model import Container, ContainerState, Status
 from pogu.model.container import HostConfig
 
@@ -106,6 +107,7 @@ def inspected(
     """Return the answer to `GET /containers/{name}/json`."""
     record = container.record
     home = paths.containers / record.id
+    driver = record.host_config.log_config.type or "json-file"
     answer: dict[str, object] = {
         "Id": record.id,
         "Created": record.created,
@@ -116,7 +118,7 @@ def inspected(
         "ResolvConfPath": str(home / "resolv.conf"),
         "HostnamePath": str(home / "hostname"),
         "HostsPath": str(home / "hosts"),
-        "LogPath": "" if record.host_config.log_config.type == "none" else str(home / "ctr.log"),
+        "LogPath": str(home / "ctr.log") if driver in FILE_DRIVERS else "",
         "Name": f"/{container.name}",
         "RestartCount": container.state.restart_count,
         "Driver": "overlay2",

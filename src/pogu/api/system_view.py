@@ -14,6 +14,7 @@ from pogu import __version__
 from pogu.api.reply import API_VERSION, MIN_API_VERSION
 from pogu.containers.model import Status
 from pogu.images.image import host_architecture
+from pogu.runtime.journal import has_journal
 
 if TYPE_CHECKING:
     from pogu.engine import Engine
@@ -87,7 +88,7 @@ def info(engine: Engine) -> dict[str, object]:
             "Volume": ["local"],
             "Network": ["bridge", "host", "null"],
             "Authorization": None,
-            "Log": ["json-file", "local", "none"],
+            "Log": ["journald"] * has_journal() + ["json-file", "local", "none"],
         },
         "MemoryLimit": True,
         "SwapLimit": True,

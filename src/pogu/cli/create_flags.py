@@ -61,7 +61,7 @@ CREATE_FLAGS = [
     Flag("--label-file", "list", "Read labels from a file"),
     Flag("--link", "list", "Add a link to another container (name:alias)"),
     Flag("--link-local-ip", "list", "Link-local addresses besides the own one"),
-    Flag("--log-driver", "text", "Log driver: json-file, local or none"),
+    Flag("--log-driver", "text", "Log driver: json-file, local, journald or none"),
     Flag("--log-opt", "list", "Log options: max-size, max-file, max-age, labels, env, tag"),
     Flag("--mac-address", "text", "MAC address"),
     Flag("-m, --memory", "text", "Memory limit"),

@@ -161,8 +161,8 @@ def age_s(value: object) -> int:
 
 def _log_driver(value: object) -> str:
     text = _text(value)
-    if text not in ("json-file", "local", "none"):
-        raise ValueError(f"must be json-file, local or none, not {text!r}")
+    if text not in ("json-file", "local", "journald", "none"):
+        raise ValueError(f"must be json-file, local, journald or none, not {text!r}")
     return text
 
 

@@ -76,6 +76,7 @@ class Creator:
         request = self._with_log_driver(request)
         remapped = is_remapped(request.host_config, self._userns_remap)
         warnings = check_request(request, remapped=remapped)
+        warnings += await self._launcher.check_log(request.host_config)
         request = self._with_ids(request)
         if remapped:
             read_mapping(self._userns_remap)

@@ -18,6 +18,7 @@ from pogu.config import Config
 from pogu.containers.device_requests import cdi_names
 from pogu.containers.entry import Entry
 from pogu.containers.image_mount import MountSources
+from pogu.containers.journal import check_journal, journal_of
 from pogu.containers.links import link_environment, link_names
 from pogu.containers.log_options import FILE_DRIVERS, log_bounds
 from pogu.containers.model import ContainerRecord, MountPoint
@@ -36,7 +37,7 @@ from pogu.linux.cgroup import CgroupSetup
 from pogu.linux.idmap import IdMapping
 from pogu.linux.openat2 import openat2_in_root
 from pogu.linux.userns import mapping_of_process
-from pogu.model.container import ContainerConfig
+from pogu.model.container import ContainerConfig, HostConfig
 from pogu.network.files import hosts_text, resolv_conf_text
 from pogu.network.service import Endpoint, Networks
 from pogu.runtime.cdi import edited, read_devices
@@ -92,6 +93,10 @@ class Launcher:
         if (record.host_config.log_config.type or "json-file") not in FILE_DRIVERS:
             return None
         return self.directory(record.id) / "ctr.log"
+
+    async def check_log(self, host: HostConfig) -> list[str]:
+        """At creation: return warnings. Raises: InvalidParameter where there is no such log."""
+        return await check_journal(host, self._conmon)
 
     def make_directory(self, container_id: str) -> None:
         """At creation: the bundle with its empty writable layer."""
@@ -181,7 +186,7 @@ class Launcher:
             if record.host_config.device_requests:
                 workload = await in_thread(self._with_cdi, record, workload)
             prepared = self._runtime.prepared(workload)
-            log_path = self.log_path(record)
+            log_path, journal = self.log_path(record), await journal_of(entry, self._conmon)
             if log_path is not None:
                 prepare_log(log_path)
             warnings = write_bundle(self.directory(record.id), prepared)
@@ -193,6 +198,7 @@ class Launcher:
                 own_stdin=remapped is not None,
                 stdin_once=record.config.stdin_once and not record.config.tty,
                 log_path=log_path,
+                journal=journal,
                 log_max_bytes=last_resort_bytes(log_bounds(record.host_config, self._config)),
             )
             if remapped is not None:

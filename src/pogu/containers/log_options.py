@@ -11,12 +11,16 @@ from pogu.config.keys import age_s, size_bytes
 from pogu.containers.model import ContainerRecord
 from pogu.errors import InvalidParameter
 from pogu.model.container import HostConfig
+from pogu.runtime.journal_entries import JournalFields
 from pogu.runtime.logrotation import LogBounds
 
 __all__ = [
     "FILE_DRIVERS",
+    "JOURNAL_DRIVER",
+    "asks_for_attributes",
     "check_log_config",
     "details",
+    "journal_fields",
     "log_attributes",
     "log_bounds",
     "log_tag",
@@ -24,9 +28,10 @@ __all__ = [
 
 FILE_DRIVERS = ("json-file", "local", "k8s-file")
 """Names of one and the same: conmon's file."""
-_DRIVERS = (*FILE_DRIVERS, "none")
-_ATTRIBUTES = frozenset(("labels", "labels-regex", "env", "env-regex", "tag"))
-_EVERYWHERE = _ATTRIBUTES | {"mode", "max-buffer-size"}
+JOURNAL_DRIVER = "journald"
+_DRIVERS = (*FILE_DRIVERS, JOURNAL_DRIVER, "none")
+_ATTRIBUTES = frozenset(("labels", "labels-regex", "env", "env-regex"))
+_EVERYWHERE = _ATTRIBUTES | {"tag", "mode", "max-buffer-size"}
 _FILE_ONLY = frozenset(("max-size", "max-file", "max-age", "compress"))
 
 
@@ -36,13 +41,13 @@ def check_log_config(host: HostConfig) -> list[str]:
     if driver not in _DRIVERS:
         raise InvalidParameter(
             f"logger: no log driver named '{driver}' is registered",
-            hint="Pogu has json-file, local and none",
+            hint="Pogu has json-file, local, journald and none",
         )
     if driver == "none":
         return []
     _check_names(driver, options)
     _check_mode(options)
-    log_bounds(host, Config())
+    log_bounds(host, Config())  # reads the options
     for name in ("labels-regex", "env-regex"):
         _pattern(options.get(name, ""))
     _check_tag(options.get("tag", ""))
@@ -50,7 +55,7 @@ def check_log_config(host: HostConfig) -> list[str]:
 
 
 def _check_names(driver: str, options: Mapping[str, str]) -> None:
-    known = _EVERYWHERE | _FILE_ONLY
+    known = _EVERYWHERE if driver == JOURNAL_DRIVER else _EVERYWHERE | _FILE_ONLY
     for name in options:
         if name not in known:
             raise InvalidParameter(
@@ -124,6 +129,25 @@ def log_attributes(record: ContainerRecord, name: str) -> dict[str, str]:
     if options.get("tag"):
         found["tag"] = log_tag(record, name)
     return found
+
+
+def asks_for_attributes(host: HostConfig) -> bool:
+    """True when labels or variables are to stand beside the lines."""
+    return bool(_ATTRIBUTES & (host.log_config.config or {}).keys())
+
+
+def journal_fields(record: ContainerRecord, name: str, *, extra: bool) -> JournalFields:
+    """What Docker's journald driver writes beside a line; `extra`: the monitor takes any."""
+    fields = {"IMAGE_NAME": record.image_name}
+    for key, value in log_attributes(record, name).items():
+        field = re.sub("[^A-Z0-9]", "_", key.upper()).lstrip("_")
+        if key != "tag" and field:
+            fields[field] = value
+    return JournalFields(
+        name=name,
+        tag=log_tag(record, name) or record.id[:12],
+        extra=tuple(fields.items()) if extra else (),
+    )
 
 
 def details(attributes: Mapping[str, str]) -> bytes:

@@ -1,4 +1,4 @@
-"""Service: the logs of containers: reads them, and keeps them within their bounds.
+"""Service: the logs of containers: reads them, and keeps those in files within their bounds.
 
 Looks at each log that is being written once a second, sooner at one that grows quickly.
 """
@@ -14,9 +14,10 @@ from pathlib import Path
 
 from pogu.config import Config
 from pogu.containers.entry import Entry
-from pogu.containers.log_options import details, log_attributes, log_bounds
+from pogu.containers.log_options import JOURNAL_DRIVER, details, log_attributes, log_bounds
 from pogu.errors import InvalidParameter
 from pogu.runtime.conmon import Conmon
+from pogu.runtime.journal import read_journal
 from pogu.runtime.logfile import read_log
 from pogu.runtime.logformat import LogView
 from pogu.runtime.logrotation import LogBounds, expire_log, rotate_log
@@ -57,20 +58,36 @@ class ContainerLogs:
         """With `follow`, end when the container ends. Raises: InvalidParameter."""
         if not view.streams:
             raise InvalidParameter("Bad parameters: you must choose at least one stream")
-        path = self._log_path(entry)
-        if path is None:
+        if with_details:
+            view = replace(view, details=details(log_attributes(entry.record, entry.name)))
+        pieces = self._pieces(entry, view, follow=follow and entry.active)
+        if pieces is None:
             raise InvalidParameter(
                 "configured logging driver does not support reading",
                 hint=f"{entry.name} was made with --log-driver"
                 f" {entry.record.host_config.log_config.type}",
             )
-        if with_details:
-            view = replace(view, details=details(log_attributes(entry.record, entry.name)))
+        return pieces
+
+    async def last_lines(self, entry: Entry, count: int, *, since_ns: int) -> list[str]:
+        """Return the last lines since that time; none where there is no log."""
+        view = LogView(tail=count, since_ns=since_ns)
+        pieces = self._pieces(entry, view, follow=False)
+        text = b"".join([piece async for piece in pieces]) if pieces is not None else b""
+        return text.decode(errors="replace").replace("\r", "").splitlines()[-count:]
+
+    def _pieces(self, entry: Entry, view: LogView, *, follow: bool) -> AsyncGenerator[bytes] | None:
+        """None when it keeps no log."""
+        if entry.record.host_config.log_config.type == JOURNAL_DRIVER:
+            return read_journal(entry.id, view, follow=follow, ended=entry.ended)
+        path = self._log_path(entry)
+        if path is None:
+            return None
         age_s = self._bounds(entry).max_age_s
         if age_s:
             oldest_ns = time.time_ns() - age_s * 1_000_000_000
             view = replace(view, since_ns=max(view.since_ns, oldest_ns))
-        return read_log(path, view, follow=follow and entry.active, ended=entry.ended)
+        return read_log(path, view, follow=follow, ended=entry.ended)
 
     def _bounds(self, entry: Entry) -> LogBounds:
         return log_bounds(entry.record.host_config, self._config)

@@ -192,7 +192,7 @@ class Containers:
             paths=config.paths,
             registry=self._registry,
             rows=self._rows,
-            launcher=self._launcher,
+            logs=self._logs,
         )
         for name, record, state in self._rows.load():
             self._registry.add(Entry(name, record, state))

@@ -14,14 +14,12 @@ from pogu.config import Paths
 from pogu.containers.cause import Cause, Facts, cause_of
 from pogu.containers.ends import End
 from pogu.containers.entry import Entry
-from pogu.containers.launch import Launcher
+from pogu.containers.logs import ContainerLogs
 from pogu.containers.model import ContainerState, Status, parse_time_ns
 from pogu.containers.registry import Registry
 from pogu.containers.rows import RemovedContainer, Rows
-from pogu.errors import NotFound
+from pogu.errors import NotFound, SystemFailure
 from pogu.linux.blocking import in_thread
-from pogu.runtime.logfile import read_log
-from pogu.runtime.logformat import LogView
 
 __all__ = ["Explainer", "Explanation"]
 
@@ -61,13 +59,13 @@ class Explainer:
         paths: Paths,
         registry: Registry,
         rows: Rows,
-        launcher: Launcher,
+        logs: ContainerLogs,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._paths = paths
         self._registry = registry
         self._rows = rows
-        self._launcher = launcher
+        self._logs = logs
         self._clock_ns = clock_ns
 
     async def explain(self, name: str) -> Explanation:
@@ -107,13 +105,10 @@ class Explainer:
 
     async def _last_lines(self, entry: Entry) -> tuple[str, ...]:
         """Of the last run."""
-        path = self._launcher.log_path(entry.record)
         since_ns = parse_time_ns(entry.state.started_at)
-        if path is None:
-            return ()
-        view = LogView(tail=_LINES, since_ns=since_ns)
-        text = b"".join([block async for block in read_log(path, view)])
-        return tuple(text.decode(errors="replace").replace("\r", "").splitlines()[-_LINES:])
+        with contextlib.suppress(SystemFailure):  # whoever asks why is answered without, too
+            return tuple(await self._logs.last_lines(entry, _LINES, since_ns=since_ns))
+        return ()
 
     def _free_bytes(self) -> int:
         with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@
 
 <run_root>/containers/<id>/   attach (unix seqpacket), ctl (fifo), pidfile, conmon.pid
 <run_root>/exits/<id>         exit code, written after everything was logged
-<root>/containers/<id>/ctr.log   k8s-file format: time, stream, P|F, text
+<root>/containers/<id>/ctr.log   k8s-file format: time, stream, P|F, text; or it goes to the journal
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from pathlib import Path
 
 from pogu.config import Config
 from pogu.errors import SystemFailure
-from pogu.linux.process import read_some
+from pogu.linux.process import read_some, run
 from pogu.linux.spawn import spawn, wait_child, wait_pidfd
 from pogu.runtime.failure import runtime_failure
+from pogu.runtime.journal_entries import JournalFields
 from pogu.runtime.oci_runtime import OciRuntime
 
 __all__ = ["AttachStream", "Conmon", "Monitored", "conmon_argv"]
@@ -111,14 +112,22 @@ def conmon_argv(
     stdin_once: bool,
     log_path: Path | None,
     log_max_bytes: int,
+    journal: JournalFields | None = None,
 ) -> list[str]:
     """The command line of one monitor."""
     argv = [
         *(binary, "--api-version", "1", "-c", container_id, "-u", container_id),
-        *("-n", container_id, "-r", str(runtime.binary), "-b", str(run_dir)),
+        *(
+            "-n",
+            journal.name if journal else container_id,
+            "-r",
+            str(runtime.binary),
+            "-b",
+            str(run_dir),
+        ),
         *("-p", str(run_dir / "pidfile"), "-P", str(run_dir / "conmon.pid")),
         *("--exit-dir", str(exits), "--persist-dir", str(run_dir), "--full-attach"),
-        *("-l", f"k8s-file:{log_path}" if log_path is not None else "none"),
+        *_log_words(log_path, log_max_bytes, journal),
         *("--runtime-arg", f"--root={runtime.state_root}"),
         *("--runtime-arg", "--log-format=json"),
         *("--runtime-arg", f"--log={run_dir / 'runtime.log'}"),
@@ -129,9 +138,16 @@ def conmon_argv(
         argv.append("-i")
         if not stdin_once:
             argv.append("--leave-stdin-open")
-    if log_path is not None and log_max_bytes:
-        argv += ["--log-size-max", str(log_max_bytes)]
     return argv
+
+
+def _log_words(path: Path | None, max_bytes: int, journal: JournalFields | None) -> list[str]:
+    if journal is not None:
+        extra = [word for field in journal.extra for word in ("--log-label", "=".join(field))]
+        return ["-l", "journald:", "--log-tag", journal.tag, *extra]
+    if path is None:
+        return ["-l", "none"]
+    return ["-l", f"k8s-file:{path}", *(("--log-size-max", str(max_bytes)) if max_bytes else ())]
 
 
 class Conmon:
@@ -141,6 +157,7 @@ class Conmon:
         self._paths = config.paths
         self._runtime = runtime
         self._binary = _find_conmon()
+        self._takes_fields: bool | None = None
 
     def _dir(self, container_id: str) -> Path:
         return self._paths.run_containers / container_id
@@ -155,11 +172,13 @@ class Conmon:
         stdin_once: bool,
         log_path: Path | None,
         log_max_bytes: int = 0,
+        journal: JournalFields | None = None,
         own_stdin: bool = False,
     ) -> Monitored:
         """Run conmon and the runtime's `create`; return when the process exists, not started.
 
-        `log_path` None = no log; `log_max_bytes` is conmon's own last-resort bound (0 = none).
+        `log_path` None = no log file; `log_max_bytes` is conmon's own last-resort bound (0 = none).
+        With `journal` the log is the systemd journal.
         `own_stdin`: where there is no stdin it is an empty file. crun gives its stdin to the
         container's user, which in a user namespace must not be the host's /dev/null.
 
@@ -181,6 +200,7 @@ class Conmon:
             stdin_once=stdin_once,
             log_path=log_path,
             log_max_bytes=log_max_bytes,
+            journal=journal,
         )
         if own_stdin and (terminal or not stdin):
             program = _without_null(self._runtime.binary, bundle, terminal=terminal)
@@ -262,6 +282,13 @@ class Conmon:
             return int((self._dir(container_id) / "conmon.pid").read_text())
         except (OSError, ValueError):
             return 0
+
+    async def takes_fields(self) -> bool:
+        """True when this conmon (2.2) writes fields of ours into the journal."""
+        if self._takes_fields is None:
+            said = await run([self._binary, "--help"], check=False)
+            self._takes_fields = b"--log-label" in said.stdout
+        return self._takes_fields
 
     def attach(self, container_id: str) -> AttachStream:
         """Connect to the attach socket. Works before start, so no byte is missed."""

@@ -8,6 +8,7 @@ from pogu.config import Config
 from pogu.containers.log_options import (
     check_log_config,
     details,
+    journal_fields,
     log_attributes,
     log_bounds,
     log_tag,
@@ -120,3 +121,23 @@ def test_a_tag_is_filled_in() -> None:
     template = "{{.ImageName}}/{{ .Name }}/{{.ID}}/{{.ImageID}}"
     assert log_tag(record(tag=template), "db") == "web:1/db/0123456789ab/ffffffffffff"
     assert log_tag(record(), "db") == ""
+
+
+def test_the_journal_finds_a_container_by_its_short_id_unless_a_tag_says_otherwise() -> None:
+    assert journal_fields(record(), "web", extra=False).tag == "0123456789ab"
+    fields = journal_fields(record(tag="{{.Name}}/{{.ImageName}}"), "web", extra=False)
+    assert (fields.name, fields.tag, fields.extra) == ("web", "web/web:1", ())
+
+
+def test_fields_of_the_journal_have_names_that_it_takes() -> None:
+    fields = journal_fields(record(labels="tier", env_regex="^S|L", tag="x"), "web", extra=True)
+    expected = {"IMAGE_NAME": "web:1", "TIER": "a b", "LANG": "C", "S": "s"}
+    assert dict(fields.extra) == expected
+
+
+def test_the_journal_has_no_bounds_of_ours() -> None:
+    assert check_log_config(host("journald", tag="x", mode="non-blocking"))
+    with pytest.raises(
+        InvalidParameter, match="unknown log opt 'max-size' for journald log driver"
+    ):
+        check_log_config(host("journald", max_size="1m"))

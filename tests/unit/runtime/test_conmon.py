@@ -19,6 +19,7 @@ from pogu.config import Config, Paths
 from pogu.errors import EngineError, SystemFailure
 from pogu.runtime import conmon as conmon_module
 from pogu.runtime.conmon import AttachStream, Conmon, conmon_argv
+from pogu.runtime.journal_entries import JournalFields
 from pogu.runtime.oci_runtime import OciRuntime
 
 CRUN = OciRuntime(Path("/usr/bin/crun"), Path("/run/pogu/runtime"))
@@ -35,6 +36,7 @@ def an_argv(
     stdin_once: bool = False,
     log_path: Path | None = Path("/c/ctr.log"),
     log_max_bytes: int = 0,
+    journal: JournalFields | None = None,
 ) -> list[str]:
     return conmon_argv(
         "conmon",
@@ -47,6 +49,7 @@ def an_argv(
         stdin_once=stdin_once,
         log_path=log_path,
         log_max_bytes=log_max_bytes,
+        journal=journal,
     )
 
 
@@ -69,6 +72,25 @@ def test_stdin_stays_open_unless_it_is_for_one_client(
 ) -> None:
     argv = an_argv(stdin=stdin, stdin_once=once)
     assert {"-i", "--leave-stdin-open"} & set(argv) == expected
+
+
+def test_a_monitor_writes_to_the_journal_under_the_container_s_name() -> None:
+    fields = JournalFields(name="web", tag="t", extra=(("IMAGE_NAME", "busybox"), ("A", "b=c")))
+    argv = an_argv(log_path=None, journal=fields)
+    assert {("-l", "journald:"), ("-n", "web"), ("-c", "abc"), ("--log-tag", "t")} <= pairs(argv)
+    assert {("--log-label", "IMAGE_NAME=busybox"), ("--log-label", "A=b=c")} <= pairs(argv)
+
+
+@pytest.mark.parametrize(("said", "expected"), [("  --log-label  x", True), ("--log-tag", False)])
+def test_only_a_conmon_that_says_so_takes_fields(
+    said: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "conmon"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(conmon_module, "_find_conmon", lambda: str(program))
+    conmon = Conmon(Config(paths=Paths(root=tmp_path, run_root=tmp_path)), CRUN)
+    assert asyncio.run(conmon.takes_fields()) is expected
 
 
 def test_a_terminal_is_asked_for() -> None:
