@@ -20,7 +20,7 @@ Census = dict[str, frozenset[str]]
 """Noun → the names of those that are there."""
 
 _CGROUPS = Path("/sys/fs/cgroup")
-_DIRECTORIES = ("netns", "containers", "exits", "runtime", "views")
+_DIRECTORIES = ("netns", "containers", "exits", "runtime", "views", "sealed")
 _OWN_FILES = {"pogu.sock", "engine.lock", "booted", "runtime.json", *_DIRECTORIES}
 
 

@@ -149,6 +149,7 @@ async def open_engine(config: Config) -> Engine:
     networks = Networks(config=config, db=db, events=events)
     volumes = Volumes(paths=config.paths, db=db, events=events)
     runtime = await choose_runtime(config)
+    await runtime.seal(config.paths.sealed)
     conmon = Conmon(config, runtime)
     containers = Containers(
         config=config,

@@ -12,6 +12,7 @@
   tmp/                        everything unfinished; swept at start
 <run_root>/                   /run/pogu
   pogu.sock  engine.lock  containers/<id>/  exits/<id>  netns/<id>  runtime/  remapped/<id>/
+  sealed/<runtime>            the runtime's program in the memory of the engine that runs
 """
 
 from __future__ import annotations
@@ -93,6 +94,10 @@ class Paths:
         return self.run_root / "runtime"
 
     @property
+    def sealed(self) -> Path:
+        return self.run_root / "sealed"
+
+    @property
     def suffix(self) -> str:
         """Empty for the default root, else 6 hex that keep bridges and rules of engines apart."""
         if self.root == DEFAULT_ROOT:
@@ -116,6 +121,7 @@ class Paths:
             self.exits,
             self.netns,
             self.runtime_state,
+            self.sealed,
         ):
             path.mkdir(parents=True, exist_ok=True, mode=0o711)
         for path in (self.layers, self.containers, self.volumes):

@@ -117,14 +117,8 @@ def conmon_argv(
     """The command line of one monitor."""
     argv = [
         *(binary, "--api-version", "1", "-c", container_id, "-u", container_id),
-        *(
-            "-n",
-            journal.name if journal else container_id,
-            "-r",
-            str(runtime.binary),
-            "-b",
-            str(run_dir),
-        ),
+        *("-n", journal.name if journal else container_id),
+        *("-r", str(runtime.program), "-b", str(run_dir)),
         *("-p", str(run_dir / "pidfile"), "-P", str(run_dir / "conmon.pid")),
         *("--exit-dir", str(exits), "--persist-dir", str(run_dir), "--full-attach"),
         *_log_words(log_path, log_max_bytes, journal),
@@ -203,7 +197,7 @@ class Conmon:
             journal=journal,
         )
         if own_stdin and (terminal or not stdin):
-            program = _without_null(self._runtime.binary, bundle, terminal=terminal)
+            program = _without_null(self._runtime.program, bundle, terminal=terminal)
             argv[argv.index("-r") + 1] = str(program)
         try:
             pid = await self._spawn(argv, run_dir)

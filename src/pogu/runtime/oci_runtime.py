@@ -22,6 +22,7 @@ from pogu.runtime.capabilities import ALL_CAPABILITIES
 from pogu.runtime.device import device_node, stat_device
 from pogu.runtime.failure import runtime_failure
 from pogu.runtime.filter_cache import FilterCache
+from pogu.runtime.sealed_program import SealedProgram, seal_program
 from pogu.runtime.spec import limits_config, runtime_config
 from pogu.runtime.user import resolve_user
 from pogu.runtime.workload import Resources, Rlimit, Workload
@@ -107,6 +108,16 @@ class OciRuntime:
         self.binary = binary
         self.state_root = state_root
         self._filters = FilterCache(enabled=self.name == "crun")
+        self._sealed: SealedProgram | None = None
+
+    async def seal(self, directory: Path) -> None:
+        """Execute a copy in memory from now on, where the host lets us: see `sealed_program`."""
+        self._sealed = await seal_program(self.binary, directory)
+
+    @property
+    def program(self) -> Path:
+        """What is executed: `binary` or a copy of it."""
+        return self._sealed.path if self._sealed else self.binary
 
     def prepared(self, workload: Workload) -> Workload:
         """Return the workload with what this runtime need not compute anew."""
@@ -122,7 +133,7 @@ class OciRuntime:
 
     def argv(self, *words: str) -> list[str]:
         """The command line of one call."""
-        return [str(self.binary), "--root", str(self.state_root), *words]
+        return [str(self.program), "--root", str(self.state_root), *words]
 
     async def version(self) -> str:
         """`1.8.1` of `crun version 1.8.1`."""
