@@ -19,6 +19,7 @@ from pogu.containers.registry import Registry
 from pogu.containers.remap import owner_of_streams
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound
 from pogu.linux.blocking import in_thread
+from pogu.linux.cgroup_move import GroupMoves
 from pogu.runtime.exec import ExecProcess, Sink
 from pogu.runtime.exec_process import Execution, exec_process, hostname_of, user_of
 from pogu.runtime.failure import start_exit_code
@@ -42,11 +43,13 @@ class Execs:
         paths: Paths,
         registry: Registry,
         runtime: OciRuntime,
+        moves: GroupMoves,
         publish: Callable[..., None],
     ) -> None:
         self._paths = paths
         self._registry = registry
         self._runtime = runtime
+        self._moves = moves
         self._publish = publish
 
     def create(self, name: str, request: ExecRequest) -> Exec:
@@ -55,6 +58,7 @@ class Execs:
         _check_runs(entry)
         if not request.cmd:
             raise InvalidParameter("No exec command specified", hint="Cmd is a list of words")
+        self._moves.expect()  # the start follows at once
         execution = Exec(secrets.token_hex(32), entry.id, request)
         _forget_oldest(entry)
         entry.execs[execution.id] = execution

@@ -51,6 +51,7 @@ from pogu.images.image import Image
 from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup import detect
+from pogu.linux.cgroup_move import GroupMoves
 from pogu.model.container import CreateRequest, UpdateRequest
 from pogu.network.service import Networks
 from pogu.oci.digest import ChainId
@@ -173,6 +174,7 @@ class Containers:
             paths=config.paths,
             registry=self._registry,
             runtime=runtime,
+            moves=GroupMoves(cgroup),
             publish=self._states.publish,
         )
         probes = Probes(

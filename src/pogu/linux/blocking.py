@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-__all__ = ["in_own_thread", "in_passing_thread", "in_thread", "in_thread_to_end"]
+__all__ = ["begin_in_thread", "in_own_thread", "in_passing_thread", "in_thread", "in_thread_to_end"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,6 +26,11 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
     """
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_POOL, lambda: function(*args, **kwargs))
+
+
+def begin_in_thread(function: Callable[[], None]) -> None:
+    """Let a thread run `function`, which must not raise; nobody waits for it."""
+    _POOL.submit(function)
 
 
 async def in_own_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

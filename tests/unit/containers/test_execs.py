@@ -13,6 +13,8 @@ from pogu.containers.execs import ExecRequest, Execs
 from pogu.containers.model import ContainerState, Status
 from pogu.containers.registry import Registry
 from pogu.errors import Conflict, InvalidParameter, NotFound
+from pogu.linux.cgroup import detect
+from pogu.linux.cgroup_move import GroupMoves
 from pogu.runtime.oci_runtime import OciRuntime
 
 LS = ExecRequest(cmd=("ls", "-l"))
@@ -29,6 +31,7 @@ class Bench:
             paths=Paths(root=tmp_path, run_root=tmp_path),
             registry=registry,
             runtime=OciRuntime(Path("/usr/bin/crun"), tmp_path),
+            moves=GroupMoves(detect(tmp_path)),
             publish=lambda _entry, action, **_more: self.told.append(action),
         )
 
