@@ -18,12 +18,15 @@ from tests.builders import a_cgroup_setup
 from pogu.config import Config, Paths
 from pogu.containers.attachment import Attachments
 from pogu.containers.background import Background
+from pogu.containers.bundles import Bundles
+from pogu.containers.confinement import Confinement
 from pogu.containers.entry import Entry, ExitStatus
 from pogu.containers.freezer import Freezer
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
 from pogu.containers.recovery import Recovery
 from pogu.containers.removal import Removal
+from pogu.containers.rootfs import RootFilesystems
 from pogu.containers.rows import Rows
 from pogu.containers.states import States
 from pogu.containers.stop import Stopper
@@ -38,7 +41,6 @@ from pogu.network.service import Networks
 from pogu.runtime.broadcast import Listener
 from pogu.runtime.conmon import AttachStream, Conmon, Monitored
 from pogu.runtime.oci_runtime import OciRuntime, RuntimeState
-from pogu.storage.layers import LayerStore
 from pogu.volumes.service import Volumes
 
 __all__ = [
@@ -228,9 +230,12 @@ class FakeHost:
         self.entries: list[Entry] = []
         self.runtime = FakeRuntime(self)
         self.conmon = FakeConmon(self)
+        self.bundles = Bundles(self.paths)
         self.launcher = self.make_launcher(
             config=self.config,
-            layers=cast(LayerStore, None),
+            bundles=self.bundles,
+            roots=cast(RootFilesystems, None),
+            confinement=Confinement(self.runtime),
             networks=FakeNetworks(),
             runtime=self.runtime,
             conmon=self.conmon,
@@ -247,6 +252,7 @@ class FakeHost:
         self.removal = Removal(
             states=self.states,
             rows=self.rows,
+            bundles=self.bundles,
             launcher=self.launcher,
             stopper=self.stopper,
             background=self.background,
@@ -270,6 +276,7 @@ class FakeHost:
             states=self.states,
             lifecycle=self.lifecycle,
             removal=self.removal,
+            bundles=self.bundles,
             launcher=self.launcher,
             runtime=self.runtime,
             conmon=self.conmon,
@@ -281,7 +288,7 @@ class FakeHost:
     def add(self, entry: Entry) -> Entry:
         """Give a container its row and its directory."""
         self.rows.insert(entry.name, entry.record, entry.state)
-        self.launcher.make_directory(entry.id)
+        self.bundles.make(entry.id)
         self.entries.append(entry)
         return entry
 

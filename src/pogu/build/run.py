@@ -14,7 +14,7 @@ from pogu.build.workspace import Workspace, workspace
 from pogu.config import Config
 from pogu.errors import InvalidParameter
 from pogu.linux.blocking import in_thread, in_thread_to_end
-from pogu.network.files import hosts_text, resolv_conf_text
+from pogu.network.etc_files import ETC_FILES, Resolver, hosts_of, write_etc_files
 from pogu.network.service import Endpoint, Networks
 from pogu.oci.digest import ChainId
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
@@ -31,7 +31,7 @@ _MOUNT_POINTS = (
 )
 """What a runtime makes in the root to mount on; the deeper before the outer."""
 
-_FILES = ("hosts", "hostname", "resolv.conf")
+_HOSTNAME = "buildkitsandbox"
 
 Output = Callable[[int, bytes], Awaitable[None]]
 
@@ -104,10 +104,10 @@ class Runner:
             env=tuple(f"{key}={value}" for key, value in env.items()),
             cwd=job.cwd or "/",
             user=user,
-            hostname="buildkitsandbox" if job.network != "host" else socket.gethostname(),
+            hostname=_HOSTNAME if job.network != "host" else socket.gethostname(),
             mounts=tuple(
                 BindMount(destination=f"/etc/{name}", source=str(space.directory / name))
-                for name in _FILES
+                for name in ETC_FILES
             ),
             network=str(endpoint.netns) if endpoint else "host",
             cgroup_path=f"/pogu/{space.id}",
@@ -117,26 +117,13 @@ class Runner:
         write_bundle(space.directory, self._runtime.prepared(workload))
 
     def _write_files(self, directory: Path, job: RunJob, endpoint: Endpoint | None) -> None:
-        hosts = hosts_text(
-            hostname="buildkitsandbox",
-            domainname="",
-            address=endpoint.address if endpoint else "",
-            extra_hosts=job.extra_hosts,
-            gateway=endpoint.gateway if endpoint else "127.0.0.1",
+        resolver = Resolver(dns=self._config.dns, default_dns=self._networks.nameservers())
+        write_etc_files(
+            directory,
+            hosts=hosts_of(endpoint, hostname=_HOSTNAME, extra_hosts=job.extra_hosts),
+            hostname=_HOSTNAME,
+            resolver=resolver if job.network != "host" else None,
         )
-        host_text = ""
-        with contextlib.suppress(OSError):
-            host_text = Path("/etc/resolv.conf").read_text(errors="surrogateescape")
-        resolv = resolv_conf_text(
-            host_text,
-            dns=self._config.dns,
-            dns_search=(),
-            dns_options=(),
-            default_dns=self._networks.nameservers(),
-        )
-        (directory / "hosts").write_text(hosts)
-        (directory / "hostname").write_text("buildkitsandbox\n")
-        (directory / "resolv.conf").write_text(host_text if job.network == "host" else resolv)
 
 
 def _remove_mount_points(diff: Path, missing: Sequence[str]) -> None:

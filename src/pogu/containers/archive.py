@@ -22,10 +22,10 @@ from typing import BinaryIO
 
 from pogu.config import Paths
 from pogu.containers.entry import Entry
-from pogu.containers.launch import Launcher
 from pogu.containers.model import ContainerRecord, MountPoint, Status
 from pogu.containers.path_stat import PathStat, absolute, base_name, path_stat
 from pogu.containers.remap import ids_of
+from pogu.containers.rootfs import RootFilesystems
 from pogu.containers.states import States
 from pogu.containers.view import make_mount_points, mount_volumes, mounted_view, opened_directory
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound, SystemFailure
@@ -33,9 +33,7 @@ from pogu.linux.blocking import in_own_thread, in_thread
 from pogu.linux.openat2 import openat2_in_root
 from pogu.runtime.user import resolve_user
 from pogu.storage.extract import extract_tar
-from pogu.storage.layers import LayerStore
 from pogu.storage.livetree import write_live_tar
-from pogu.storage.overlay import OverlayMount
 from pogu.storage.tarwriter import TarSink
 from pogu.volumes.service import Volumes
 
@@ -51,15 +49,13 @@ class ContainerArchive:
         self,
         *,
         paths: Paths,
-        layers: LayerStore,
-        launcher: Launcher,
+        roots: RootFilesystems,
         states: States,
         volumes: Volumes,
         find: Callable[[str], Entry],
     ) -> None:
         self._paths = paths
-        self._layers = layers
-        self._launcher = launcher
+        self._roots = roots
         self._states = states
         self._volumes = volumes
         self._find = find
@@ -155,16 +151,9 @@ class ContainerArchive:
     def _make_mount_points(self, record: ContainerRecord) -> None:
         with (
             self._held_mounts(record) as mounts,
-            mounted_view(self._paths, self._overlay(record, write=True)) as target,
+            mounted_view(self._paths, self._roots.writable(record)) as target,
         ):
             make_mount_points(target, mounts)
-
-    def _overlay(self, record: ContainerRecord, *, write: bool) -> OverlayMount:
-        directory = self._launcher.directory(record.id)
-        lower = self._layers.lower_directories(record.top_layer)
-        if write:
-            return OverlayMount(lower=lower, upper=directory / "upper", work=directory / "work")
-        return OverlayMount(lower=(directory / "upper", *lower))
 
     @contextmanager
     def _root(self, entry: Entry, *, write: bool = False) -> Iterator[int]:
@@ -173,9 +162,10 @@ class ContainerArchive:
             with _process_root(entry) as root:
                 yield root
             return
+        overlay = (self._roots.writable if write else self._roots.readable)(entry.record)
         with (
             self._held_mounts(entry.record) as mounts,
-            mounted_view(self._paths, self._overlay(entry.record, write=write)) as target,
+            mounted_view(self._paths, overlay) as target,
         ):
             if write:
                 make_mount_points(target, mounts)
@@ -192,7 +182,7 @@ class ContainerArchive:
                 if mount.type == "volume":
                     self._volumes.use(mount.name, user)
             with contextlib.ExitStack() as held:
-                yield [self._launcher.sources.held(mount, held) for mount in record.mounts]
+                yield [self._roots.sources.held(mount, held) for mount in record.mounts]
         finally:
             self._volumes.let_go(user)
 

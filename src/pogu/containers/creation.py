@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from pogu.containers.bundles import Bundles
 from pogu.containers.entry import Entry
-from pogu.containers.launch import Launcher, missing_bind
+from pogu.containers.journal import check_journal
 from pogu.containers.limits import resources_of
 from pogu.containers.links import parse_link
 from pogu.containers.merge import command_line, merge_config
@@ -32,6 +33,7 @@ from pogu.images.store import Image, ImageStore
 from pogu.linux.cgroup import CgroupSetup
 from pogu.model.container import ContainerConfig, CreateRequest, HostConfig
 from pogu.network.service import Networks
+from pogu.runtime.conmon import Conmon
 from pogu.runtime.oci_runtime import possible_rlimits
 from pogu.volumes.service import Volumes
 
@@ -46,7 +48,8 @@ class Creator:
         *,
         registry: Registry,
         rows: Rows,
-        launcher: Launcher,
+        bundles: Bundles,
+        conmon: Conmon,
         images: ImageStore,
         networks: Networks,
         volumes: Volumes,
@@ -56,7 +59,8 @@ class Creator:
     ) -> None:
         self._registry = registry
         self._rows = rows
-        self._launcher = launcher
+        self._bundles = bundles
+        self._conmon = conmon
         self._images = images
         self._networks = networks
         self._volumes = volumes
@@ -76,7 +80,7 @@ class Creator:
         request = self._with_log_driver(request)
         remapped = is_remapped(request.host_config, self._userns_remap)
         warnings = check_request(request, remapped=remapped)
-        warnings += await self._launcher.check_log(request.host_config)
+        warnings += await check_journal(request.host_config, self._conmon)
         request = self._with_ids(request)
         if remapped:
             read_mapping(self._userns_remap)
@@ -96,10 +100,10 @@ class Creator:
                 with _no_pull():
                     mounts = self._make_mounts(config, request, made)
                 record = self._record(container_id, image, request, config, mounts)
-                self._launcher.make_directory(container_id)
+                self._bundles.make(container_id)
                 self._rows.insert(own_name, record, ContainerState())
         except BaseException:
-            shutil.rmtree(self._launcher.directory(container_id), ignore_errors=True)
+            shutil.rmtree(self._bundles.directory(container_id), ignore_errors=True)
             for volume in made:
                 self._volumes.remove(volume, force=True)
             raise
@@ -238,7 +242,11 @@ def _bind_or_tmpfs(mount: WantedMount) -> MountPoint:
     if mount.type != "bind" or os.path.exists(mount.source):
         return ready
     if mount.must_exist:
-        raise missing_bind(ready)
+        raise InvalidParameter(
+            'invalid mount config for type "bind": bind source path does not exist:'
+            f" {mount.source}",
+            hint="make the directory first; -v makes it by itself",
+        )
     try:
         Path(mount.source).mkdir(parents=True)
     except OSError as err:

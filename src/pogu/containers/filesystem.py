@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pogu.config import Paths
+from pogu.containers.bundles import Bundles
 from pogu.containers.commit import committed_config, committed_image
 from pogu.containers.entry import Entry
 from pogu.containers.freezer import Freezer
-from pogu.containers.launch import Launcher
 from pogu.containers.model import ContainerRecord, Status
 from pogu.containers.remap import ids_of
+from pogu.containers.rootfs import RootFilesystems
 from pogu.containers.states import States
 from pogu.containers.view import mounted_view, opened_directory
 from pogu.errors import Conflict, EngineError, NotFound
@@ -55,7 +56,8 @@ class ContainerFiles:
         paths: Paths,
         layers: LayerStore,
         images: ImageStore,
-        launcher: Launcher,
+        bundles: Bundles,
+        roots: RootFilesystems,
         states: States,
         freezer: Freezer,
         find: Callable[[str], Entry],
@@ -64,7 +66,8 @@ class ContainerFiles:
         self._paths = paths
         self._layers = layers
         self._images = images
-        self._launcher = launcher
+        self._bundles = bundles
+        self._roots = roots
         self._states = states
         self._freezer = freezer
         self._find = find
@@ -89,7 +92,7 @@ class ContainerFiles:
             raise _unreadable(record, err) from err
 
     def _upper(self, record: ContainerRecord) -> Path:
-        return self._launcher.directory(record.id) / "upper"
+        return self._bundles.directory(record.id) / "upper"
 
     # ---- export --------------------------------------------------------------------------
 
@@ -113,11 +116,9 @@ class ContainerFiles:
     def _readable(self, entry: Entry) -> Iterator[Path]:
         """The tree without what is mounted in the container."""
         if entry.active:
-            yield self._launcher.directory(entry.id) / "rootfs"
+            yield self._bundles.directory(entry.id) / "rootfs"
             return
-        lower = self._layers.lower_directories(entry.record.top_layer)
-        overlay = OverlayMount(lower=(self._upper(entry.record), *lower))
-        with mounted_view(self._paths, overlay) as root:
+        with mounted_view(self._paths, self._roots.readable(entry.record)) as root:
             yield root
 
     # ---- commit --------------------------------------------------------------------------

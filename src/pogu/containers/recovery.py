@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from pogu.config import Paths
+from pogu.containers.bundles import Bundles
 from pogu.containers.ends import End
 from pogu.containers.entry import Entry
 from pogu.containers.launch import Launcher
@@ -60,6 +61,7 @@ class Recovery:
         states: States,
         lifecycle: Lifecycle,
         removal: Removal,
+        bundles: Bundles,
         launcher: Launcher,
         runtime: OciRuntime,
         conmon: Conmon,
@@ -68,6 +70,7 @@ class Recovery:
         self._states = states
         self._lifecycle = lifecycle
         self._removal = removal
+        self._bundles = bundles
         self._launcher = launcher
         self._runtime = runtime
         self._conmon = conmon
@@ -183,7 +186,7 @@ class Recovery:
 
     async def _settle(self, entry: Entry, conmon_pid: int) -> None:
         """It does not run: record its end if it ran, take away what is left of it."""
-        if not self._launcher.directory(entry.id).exists():
+        if not self._bundles.directory(entry.id).exists():
             log.warning("container=%s has no directory: its removal is finished", entry.id[:12])
             async with entry.lock:
                 await self._removal.take_away(entry, volumes=entry.auto_remove)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pogu.containers.background import Background
+from pogu.containers.bundles import Bundles
 from pogu.containers.entry import Entry
 from pogu.containers.launch import Launcher
 from pogu.containers.model import Status
@@ -35,6 +36,7 @@ class Removal:
         *,
         states: States,
         rows: Rows,
+        bundles: Bundles,
         launcher: Launcher,
         stopper: Stopper,
         background: Background,
@@ -44,6 +46,7 @@ class Removal:
     ) -> None:
         self._states = states
         self._rows = rows
+        self._bundles = bundles
         self._launcher = launcher
         self._stopper = stopper
         self._background = background
@@ -71,7 +74,7 @@ class Removal:
         if (entry.state.status, entry.state.removes_volumes) != (Status.REMOVING, volumes):
             self._states.change(entry, status=Status.REMOVING, removes_volumes=volumes)
         await self._launcher.release(entry.id)
-        trash = self._set_aside(self._launcher.directory(entry.id))
+        trash = self._set_aside(self._bundles.directory(entry.id))
         if volumes:  # before the row: nobody else knows of them
             self._remove_anonymous_volumes(entry)
         self._rows.delete(entry.id, self._remembered(entry))

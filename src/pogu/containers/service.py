@@ -22,6 +22,8 @@ from pogu.config import Config
 from pogu.containers.archive import ContainerArchive
 from pogu.containers.attachment import Attachments
 from pogu.containers.background import Background
+from pogu.containers.bundles import Bundles
+from pogu.containers.confinement import Confinement
 from pogu.containers.creation import Creator
 from pogu.containers.entry import Entry, ExitStatus
 from pogu.containers.execs import Execs
@@ -36,6 +38,7 @@ from pogu.containers.processes import process_table
 from pogu.containers.recovery import Recovery
 from pogu.containers.registry import Registry
 from pogu.containers.removal import Removal
+from pogu.containers.rootfs import RootFilesystems
 from pogu.containers.rows import Rows
 from pogu.containers.states import States
 from pogu.containers.stats import Sample, StatsSampler
@@ -43,7 +46,6 @@ from pogu.containers.stop import Stopper
 from pogu.containers.updates import Updates
 from pogu.containers.validate import check_name
 from pogu.containers.why import Explainer, Explanation
-from pogu.containers.workload import apparmor_profile
 from pogu.db import Database
 from pogu.errors import Conflict, InvalidParameter, NotFound
 from pogu.events import EventBus
@@ -94,9 +96,16 @@ class Containers:
         self._rows = Rows(db)
         cgroup = detect()
         self._registry = Registry()
+        self._bundles = Bundles(config.paths)
+        self._confinement = Confinement(runtime)
+        roots = RootFilesystems(
+            paths=config.paths, layers=layers, volumes=volumes, bundles=self._bundles
+        )
         self._launcher = Launcher(
             config=config,
-            layers=layers,
+            bundles=self._bundles,
+            roots=roots,
+            confinement=self._confinement,
             networks=networks,
             runtime=runtime,
             conmon=conmon,
@@ -112,6 +121,7 @@ class Containers:
         self._removal = Removal(
             states=self._states,
             rows=self._rows,
+            bundles=self._bundles,
             launcher=self._launcher,
             stopper=self._stopper,
             background=self._background,
@@ -135,7 +145,8 @@ class Containers:
         self._creator = Creator(
             registry=self._registry,
             rows=self._rows,
-            launcher=self._launcher,
+            bundles=self._bundles,
+            conmon=conmon,
             images=images,
             networks=networks,
             volumes=volumes,
@@ -148,14 +159,14 @@ class Containers:
             states=self._states,
             lifecycle=self._lifecycle,
             removal=self._removal,
+            bundles=self._bundles,
             launcher=self._launcher,
             runtime=runtime,
             conmon=conmon,
         )
         self.archive = ContainerArchive(
             paths=config.paths,
-            layers=layers,
-            launcher=self._launcher,
+            roots=roots,
             states=self._states,
             volumes=volumes,
             find=self._registry.find,
@@ -164,7 +175,8 @@ class Containers:
             paths=config.paths,
             layers=layers,
             images=images,
-            launcher=self._launcher,
+            bundles=self._bundles,
+            roots=roots,
             states=self._states,
             freezer=self._freezer,
             find=self._registry.find,
@@ -187,7 +199,7 @@ class Containers:
             config=config,
             conmon=conmon,
             entries=self._registry,
-            log_path=lambda entry: self._launcher.log_path(entry.record),
+            log_path=lambda entry: self._bundles.log_path(entry.record),
         )
         self._watches: list[asyncio.Task[None]] = []
         self._explainer = Explainer(
@@ -276,14 +288,12 @@ class Containers:
 
     def apparmor_profile(self, container: Container) -> str:
         """The container's AppArmor profile; empty where the host has no AppArmor."""
-        if not self.has_apparmor:
-            return ""
-        return apparmor_profile(container.record.host_config)
+        return self._confinement.profile(container.record)
 
     @property
     def has_apparmor(self) -> bool:
         """True when containers are confined by AppArmor."""
-        return self._launcher.apparmor.enabled
+        return self._confinement.has_apparmor
 
     def kept_layers(self) -> set[ChainId]:
         """Layers that a container stands on, though its image may be gone."""
@@ -503,7 +513,7 @@ class Containers:
 
     def own_bytes(self, container: Container) -> int:
         """Bytes in the writable layer. Slow."""
-        return tree_bytes(self._launcher.directory(container.id) / "upper")
+        return tree_bytes(self._bundles.directory(container.id) / "upper")
 
     async def top(
         self, name: str, ps_args: Sequence[str] = ()

@@ -128,7 +128,7 @@ async def test_rm_holds_for_a_start_that_failed(host: FakeHost) -> None:
     assert (await soon(removal)).exit_code == 128
     assert host.forgotten == [entry.id]
     assert list(host.rows.load()) == []
-    assert not host.launcher.directory(entry.id).exists()
+    assert not host.bundles.directory(entry.id).exists()
 
 
 async def test_an_unexpected_failure_does_not_leave_attachers_waiting(host: FakeHost) -> None:

@@ -153,10 +153,10 @@ async def test_a_removal_that_was_begun_is_finished(
 ) -> None:
     entry = host.add(a_container(status=status))
     if directory_is_gone:
-        host.launcher.directory(entry.id).rename(host.paths.tmp / "trash")
+        host.bundles.directory(entry.id).rename(host.paths.tmp / "trash")
     await host.recovery.recover([entry])
     assert list(host.rows.load()) == []
-    assert not host.launcher.directory(entry.id).exists()
+    assert not host.bundles.directory(entry.id).exists()
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ async def test_a_stop_that_the_engine_did_not_live_to_see_is_a_stop(host: FakeHo
 
 async def test_what_no_row_names_is_swept(host: FakeHost) -> None:
     stray = a_container(id="b" * 64)
-    host.launcher.make_directory(stray.id)
+    host.bundles.make(stray.id)
     has_exited(host, stray, 0)
     (host.paths.run_containers / "c").mkdir()
     host.runtime.states = [RuntimeState(id="d" * 64, status="stopped", pid=0)]
@@ -304,7 +304,7 @@ async def test_recovering_twice_changes_nothing(host: FakeHost) -> None:
 
 async def test_a_row_whose_directory_is_gone_was_being_removed(host: FakeHost) -> None:
     entry = host.add(a_container(status=Status.EXITED))
-    remove_tree(host.launcher.directory(entry.id))
+    remove_tree(host.bundles.directory(entry.id))
     await host.recovery.recover([entry])
     assert (list(host.rows.load()), host.forgotten) == ([], [entry.id])
 

@@ -25,7 +25,7 @@ def a_volume(name: str) -> MountPoint:
 
 async def test_a_removed_container_leaves_nothing(host: FakeHost) -> None:
     entry = host.add(a_container())
-    (host.launcher.directory(entry.id) / "upper/file").write_text("x")
+    (host.bundles.directory(entry.id) / "upper/file").write_text("x")
     waiter, removal, attacher = an_exit_waiter(entry), a_removal_waiter(entry), an_attacher(entry)
     await host.removal.take_away(entry, volumes=False)
     assert await soon(waiter) == await soon(removal) == ExitStatus(exit_code=0)
@@ -54,7 +54,7 @@ async def test_a_removal_is_done_once(host: FakeHost) -> None:
 
 async def test_a_removal_that_was_cut_short_can_be_finished(host: FakeHost) -> None:
     entry = host.add(a_container(status=Status.REMOVING))
-    host.launcher.directory(entry.id).rename(host.paths.tmp / "removed-before-the-row")
+    host.bundles.directory(entry.id).rename(host.paths.tmp / "removed-before-the-row")
     await host.removal.take_away(entry, volumes=False)
     assert list(host.rows.load()) == []
 
