@@ -202,7 +202,7 @@ class Broadcast:
         if listener not in self._listeners:
             return
         self._listeners.remove(listener)
-        if not self._listeners and not self._stdin_once:
+        if not self._listeners and not (self._stdin_once and self._stream.holds_stdin):
             self.stop()
 
     def stop(self) -> None:

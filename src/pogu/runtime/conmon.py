@@ -1,6 +1,6 @@
 """Edge: conmon, one per container: keeps stdio, log and exit code; outlives the engine.
 
-<run_root>/containers/<id>/   attach (unix seqpacket), ctl (fifo), pidfile, conmon.pid
+<run_root>/containers/<id>/   attach (unix seqpacket), ctl (fifo), pidfile, conmon.pid, stdin
 <run_root>/exits/<id>         exit code, written after everything was logged
 <root>/containers/<id>/ctr.log   k8s-file format: time, stream, P|F, text; or it goes to the journal
 """
@@ -23,6 +23,7 @@ from pogu.errors import SystemFailure
 from pogu.linux.process import read_some, run
 from pogu.linux.spawn import spawn, wait_child, wait_pidfd
 from pogu.runtime.failure import runtime_failure
+from pogu.runtime.held_stdin import HeldStdin, Hold
 from pogu.runtime.journal_entries import JournalFields
 from pogu.runtime.oci_runtime import OciRuntime
 
@@ -46,9 +47,18 @@ class Monitored:
 class AttachStream:
     """One connection to a container's stdio, which conmon waits for: see `Broadcast`."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, stdin: HeldStdin | None = None) -> None:
+        """`stdin`: where the input goes; None = through the connection, and ends with it."""
         self._socket = connection
+        self._stdin = stdin
         self._stdin_open = True
+        if stdin is not None:
+            self._end_input()  # conmon closes its own write end
+
+    @property
+    def holds_stdin(self) -> bool:
+        """True when the end of the connection may be the end of the input."""
+        return self._stdin is None
 
     async def batches(self) -> AsyncIterator[list[tuple[int, bytes]]]:
         """Yield what has come, (1 stdout | 2 stderr, bytes), until the container's output ends."""
@@ -77,6 +87,9 @@ class AttachStream:
 
     async def write(self, data: bytes) -> None:
         """Feed stdin; what comes after the container's end is dropped."""
+        if self._stdin is not None:
+            await self._stdin.write(data)
+            return
         loop = asyncio.get_running_loop()
         view = memoryview(data)
         with contextlib.suppress(OSError):
@@ -84,20 +97,29 @@ class AttachStream:
                 await loop.sock_sendall(self._socket, view[at : at + _CHUNK])
 
     async def close_stdin(self) -> None:
-        """End of file for the process (half-close). Idempotent."""
-        if self._stdin_open:
+        """End of file for the process. Idempotent."""
+        if self._stdin is not None:
+            self._stdin.end()
+        elif self._stdin_open:
             self._stdin_open = False
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_WR)
+            self._end_input()
+
+    def _end_input(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     def hang_up(self) -> None:
         """Nothing comes or goes any more; who waits to write is woken."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+        if self._stdin is not None:
+            self._stdin.give_up()
 
     def close(self) -> None:
         """Idempotent; the container goes on."""
         self._socket.close()
+        if self._stdin is not None:
+            self._stdin.close()
 
 
 def conmon_argv(
@@ -200,14 +222,17 @@ class Conmon:
             program = _without_null(self._runtime.program, bundle, terminal=terminal)
             argv[argv.index("-r") + 1] = str(program)
         try:
-            pid = await self._spawn(argv, run_dir)
-            conmon_pid = int((run_dir / "conmon.pid").read_text())
+            with Hold.made() if stdin and stdin_once else contextlib.nullcontext() as hold:
+                pid = await self._spawn(argv, run_dir, (hold.number,) if hold else ())
+                conmon_pid = int((run_dir / "conmon.pid").read_text())
+                if hold:
+                    hold.put(run_dir, conmon_pid=conmon_pid, pid=pid)
         except BaseException:
             await asyncio.shield(self._abandon(container_id))
             raise
         return Monitored(container_id=container_id, pid=pid, conmon_pid=conmon_pid)
 
-    async def _spawn(self, argv: list[str], run_dir: Path) -> int:
+    async def _spawn(self, argv: list[str], run_dir: Path, inherited: tuple[int, ...]) -> int:
         """Start conmon and read the process's pid from its sync pipe."""
         sync, sync_child = os.pipe()
         null = os.open(os.devnull, os.O_RDWR)
@@ -226,7 +251,7 @@ class Conmon:
                     stdin=null,
                     stdout=null,
                     stderr=said,
-                    pass_fds=(sync_child,),
+                    pass_fds=(sync_child, *inherited),
                     env=environment,
                     new_session=True,
                     directory=run_dir,  # conmon leaves a file `oom` where it works
@@ -286,21 +311,23 @@ class Conmon:
 
     def attach(self, container_id: str) -> AttachStream:
         """Connect to the attach socket. Works before start, so no byte is missed."""
+        run_dir = self._dir(container_id)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         connection.setblocking(False)
         try:
-            directory = os.open(self._dir(container_id), os.O_PATH | os.O_DIRECTORY)
+            directory = os.open(run_dir, os.O_PATH | os.O_DIRECTORY)
             try:
                 connection.connect(f"/proc/self/fd/{directory}/attach")
             finally:
                 os.close(directory)
+            stdin = HeldStdin.of(run_dir, self._recorded_pid(container_id))
         except OSError as err:
             connection.close()
             raise SystemFailure(
                 f"cannot attach to container {container_id}: {err.strerror}",
                 hint="it may just have ended: look at its logs",
             ) from err
-        return AttachStream(connection)
+        return AttachStream(connection, stdin)
 
     def _control(self, container_id: str, message: str) -> None:
         try:
