@@ -111,3 +111,44 @@ def test_a_link_needs_a_running_container(docker: DockerCli) -> None:
     docker.ok("create", "--name", "idle", "busybox")
     said = docker.refused("run", "--name", "web", "--link", "idle:db", "busybox", code=125)
     assert "Cannot link to a non running container: /idle AS /web/db" in said
+
+
+def address_of(docker: DockerCli, name: str) -> str:
+    return docker.show("{{.NetworkSettings.IPAddress}}", name)
+
+
+def test_a_link_follows_its_target_to_another_address(docker: DockerCli) -> None:
+    docker.ok("run", "-d", "--name", "db1", "busybox", "sleep", "60")
+    docker.ok("run", "-d", "--name", "web", "--link", "db1:db", "busybox", "sleep", "60")
+    docker.ok("exec", "web", "sh", "-c", "echo 192.0.2.1 own >> /etc/hosts")
+    before = address_of(docker, "db1")
+    docker.ok("stop", "-t", "0", "db1")
+    docker.ok("run", "-d", "--name", "taker", "busybox", "sleep", "60")
+    docker.ok("start", "db1")
+    after = address_of(docker, "db1")
+    hosts = docker.ok("exec", "web", "cat", "/etc/hosts").splitlines()
+    assert next(line for line in hosts if "db" in line).split()[:2] == [after, "db"]
+    assert "192.0.2.1 own" in hosts
+    assert after != before, "the test wants another address"
+
+
+def test_a_linked_container_is_listed_and_found_by_its_link_names(docker: DockerCli) -> None:
+    docker.ok("run", "-d", "--name", "store", "busybox", "sleep", "60")
+    docker.ok("create", "--name", "web", "--link", "store:db", "busybox")
+    assert docker.ok("ps", "--format", "{{.Names}}") == "store"
+    assert docker.ok("ps", "--no-trunc", "--format", "{{.Names}}") == "store,web/db"
+    assert docker.show("{{.Name}}", "web/db") == "/store"
+    docker.ok("rename", "web", "front")
+    assert docker.ok("ps", "-q", "--no-trunc", "--filter", "name=front/db") != ""
+
+
+def test_rm_link_takes_the_link_alone(docker: DockerCli, engine: EngineProcess) -> None:
+    docker.ok("run", "-d", "--name", "store", "busybox", "sleep", "60")
+    docker.ok("run", "-d", "--name", "web", "--link", "store:db", "busybox", "sleep", "60")
+    said = docker.refused("rm", "--link", "store")
+    assert "Conflict, cannot remove the default link name of the container" in said
+    assert docker.ok("rm", "--link", "/web/db") == "/web/db"
+    assert docker.show("{{.HostConfig.Links}}", "web") == "[]"
+    assert "db" not in docker.ok("exec", "web", "cat", "/etc/hosts")
+    assert docker.show("{{.State.Running}}", "store") == "true"
+    assert "No such container: web/db" in engine.refused("rm", "--link", "web/db")

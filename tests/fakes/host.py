@@ -24,6 +24,7 @@ from pogu.containers.entry import Entry, ExitStatus
 from pogu.containers.freezer import Freezer
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
+from pogu.containers.linking import Links
 from pogu.containers.recovery import Recovery
 from pogu.containers.removal import Removal
 from pogu.containers.rootfs import RootFilesystems
@@ -242,6 +243,7 @@ class FakeHost:
             cgroup=a_cgroup_setup(),
             volumes=Volumes(paths=self.paths, db=self.db, events=self.events),
             find=lambda name: self.entries[0],
+            links=cast(Links, None),
         )
         self.background = Background()
         self.states = States(

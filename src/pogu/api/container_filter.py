@@ -73,7 +73,8 @@ def _pattern(value: str) -> re.Pattern[str]:
 
 def _by_name(container: Container, value: str) -> bool:
     pattern = _pattern(value)
-    return bool(pattern.search(container.name) or pattern.search(f"/{container.name}"))
+    names = (container.name, *container.linked_as)
+    return any(pattern.search(name) or pattern.search(f"/{name}") for name in names)
 
 
 def _by_exit_code(container: Container, value: str) -> bool:

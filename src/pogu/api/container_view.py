@@ -76,7 +76,7 @@ def summary(
     record, state = container.record, container.state
     answer: dict[str, object] = {
         "Id": record.id,
-        "Names": [f"/{container.name}"],
+        "Names": [f"/{name}" for name in (container.name, *container.linked_as)],
         "Image": record.image_name if image_name is None else image_name,
         "ImageID": record.image_id,
         "Command": command_line(record.args),

@@ -213,7 +213,8 @@ async def rename(call: Call) -> StreamResponse:
 
 async def remove(call: Call) -> StreamResponse:
     if call.flag("link"):
-        raise InvalidParameter("Conflict, cannot remove the default link name of the container")
+        await finish(call.engine.containers.remove_link(call.name))
+        return empty()
     await finish(
         call.engine.containers.remove(call.name, force=call.flag("force"), volumes=call.flag("v"))
     )

@@ -1,39 +1,19 @@
-"""Service: a container's place in its network: endpoint, published ports, links to others."""
+"""Service: a container's place in its network: endpoint, published ports."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from pogu.containers.entry import Entry
-from pogu.containers.links import link_environment, link_names
 from pogu.containers.model import ContainerRecord
 from pogu.containers.ports import choices, ports_to_publish
 from pogu.containers.validate import network_mode
-from pogu.errors import Conflict, EngineError, NotFound
-from pogu.model.container import ContainerConfig
+from pogu.errors import Conflict, EngineError
 from pogu.network.service import Endpoint, Networks
 
-__all__ = ["Connections", "Link", "with_links"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """Another container as it can be reached now, under that name."""
-
-    alias: str
-    container: Entry
-    address: str
-
-    def as_extra_host(self) -> str:
-        """`names:address`."""
-        one = self.container
-        names = link_names(self.alias, hostname=one.record.config.hostname, name=one.name)
-        return f"{names}:{self.address}"
+__all__ = ["Connections"]
 
 
 class Connections:
@@ -79,35 +59,3 @@ class Connections:
                 with contextlib.suppress(EngineError):
                     error.hint = error.hint.replace(word, f"{self._find(word).name} ({word})")
         return error
-
-    def links(self, entry: Entry) -> list[Link]:
-        """Raises: Conflict in Docker's words when one does not run."""
-        host = entry.record.host_config
-        found = []
-        for link in (host.links or ()) if network_mode(host) == "bridge" else ():
-            other_id, _, alias = link.partition(":")
-            try:
-                other = self._find(other_id)
-            except NotFound:
-                continue  # removed since: the link went with it
-            endpoint = self._networks.endpoint(other.id)
-            if not other.active:
-                raise Conflict(
-                    f"Cannot link to a non running container: /{other.name} AS"
-                    f" /{entry.name}/{alias}",
-                    hint=f"start it first: pogu start {other.name}",
-                )
-            if endpoint is not None and endpoint.address:
-                found.append(Link(alias=alias, container=other, address=endpoint.address))
-        return found
-
-
-def with_links(entry: Entry, links: list[Link]) -> ContainerConfig:
-    """Return its config with the variables of its links, below its own ones."""
-    config = entry.record.config
-    env: tuple[str, ...] = ()
-    for link in links:
-        env += link_environment(
-            link.container.record, owner=entry.name, alias=link.alias, address=link.address
-        )
-    return msgspec.structs.replace(config, env=env + (config.env or ())) if env else config

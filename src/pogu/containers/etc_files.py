@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from pogu.config import Config
 from pogu.containers.bundles import Bundles
-from pogu.containers.connection import Link
 from pogu.containers.entry import Entry
+from pogu.containers.linking import Link
 from pogu.containers.validate import network_mode
 from pogu.model.container import HostConfig
 from pogu.network.etc_files import (

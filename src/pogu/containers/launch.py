@@ -15,11 +15,12 @@ import msgspec
 from pogu.config import Config
 from pogu.containers.bundles import Bundles
 from pogu.containers.confinement import Confinement
-from pogu.containers.connection import Connections, with_links
+from pogu.containers.connection import Connections
 from pogu.containers.device_requests import cdi_names
 from pogu.containers.entry import Entry
 from pogu.containers.etc_files import EtcFiles
 from pogu.containers.journal import journal_of
+from pogu.containers.linking import Links, with_links
 from pogu.containers.log_options import log_bounds
 from pogu.containers.model import ContainerRecord
 from pogu.containers.namespaces import Namespaces
@@ -60,6 +61,7 @@ class Launcher:
         cgroup: CgroupSetup,
         volumes: Volumes,
         find: Callable[[str], Entry],
+        links: Links,
     ) -> None:
         self._config = config
         self._bundles = bundles
@@ -70,6 +72,7 @@ class Launcher:
         self._conmon = conmon
         self._cgroup = cgroup
         self._volumes = volumes
+        self._links = links
         self._remapper = Remapper(config)
         self._namespaces = Namespaces(find)
         self._connections = Connections(networks=networks, find=find)
@@ -100,7 +103,7 @@ class Launcher:
         """What `held` has must stay until the process is made."""
         record = entry.record
         joined = self._namespaces.joined_network(record)
-        links = self._connections.links(entry)
+        links = self._links.of(entry)
         connecting = asyncio.ensure_future(
             self._connections.connect(record, remapped.network if remapped else None)
         )
@@ -110,6 +113,8 @@ class Launcher:
             endpoint = await connecting
             owner = remapped.mapping.root if remapped else (0, 0)
             hostname = self._etc.write(entry, endpoint, links, owner=owner)
+            if endpoint is not None and endpoint.address:
+                self._links.follow(entry, endpoint.address)
             mounts = await in_thread(self._roots.held_mounts, record, held, remapped)
             workload = container_workload(
                 msgspec.structs.replace(

@@ -121,6 +121,8 @@ class Container:
     record: ContainerRecord
     state: ContainerState
     endpoint: Endpoint | None
+    linked_as: tuple[str, ...] = ()
+    """`name/alias` of the links that lead to it, where all containers are listed."""
 
     @property
     def id(self) -> str:

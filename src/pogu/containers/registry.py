@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator
 
 from pogu.containers.entry import Entry
+from pogu.containers.links import parts_of_link
 from pogu.errors import Conflict, InvalidParameter, NotFound
 
 __all__ = ["Registry"]
@@ -51,6 +52,8 @@ class Registry:
         entry = self._entries.get(wanted) or self._names.get(wanted)
         if entry is not None:
             return entry
+        if "/" in wanted and (entry := self._linked(wanted)) is not None:
+            return entry
         found = []
         if wanted and _HEX.issuperset(wanted):
             found = [one for one in self._entries.values() if one.id.startswith(wanted)]
@@ -65,6 +68,15 @@ class Registry:
             hint = f"did you mean {near[0]}?" if near else "`pogu ps -a` lists all containers"
             raise NotFound(f"No such container: {name}", hint=hint)
         return found[0]
+
+    def _linked(self, name: str) -> Entry | None:
+        """What `name/alias` of a link leads to."""
+        parent, _, alias = name.rpartition("/")
+        owner = self._names.get(parent)
+        for other, called in parts_of_link(owner.record.host_config) if owner else ():
+            if called == alias:
+                return self._entries.get(other)
+        return None
 
     def check_free(self, name: str) -> None:
         """Raises: Conflict when the name is in use, naming its owner in Docker's words."""

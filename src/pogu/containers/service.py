@@ -31,6 +31,7 @@ from pogu.containers.filesystem import ContainerFiles
 from pogu.containers.freezer import Freezer
 from pogu.containers.launch import Launcher
 from pogu.containers.lifecycle import Lifecycle
+from pogu.containers.linking import Links
 from pogu.containers.logs import ContainerLogs
 from pogu.containers.model import Container, Status, image_layers
 from pogu.containers.probes import Probes
@@ -101,6 +102,12 @@ class Containers:
         roots = RootFilesystems(
             paths=config.paths, layers=layers, volumes=volumes, bundles=self._bundles
         )
+        self._links = Links(
+            registry=self._registry,
+            rows=self._rows,
+            networks=networks,
+            containers=config.paths.containers,
+        )
         self._launcher = Launcher(
             config=config,
             bundles=self._bundles,
@@ -112,6 +119,7 @@ class Containers:
             cgroup=cgroup,
             volumes=volumes,
             find=self._registry.find,
+            links=self._links,
         )
         self._background = Background()
         self._states = States(rows=self._rows, events=events, conmon=conmon)
@@ -249,12 +257,13 @@ class Containers:
 
     # ---- finding -------------------------------------------------------------------------
 
-    def _snapshot(self, entry: Entry) -> Container:
+    def _snapshot(self, entry: Entry, linked_as: Sequence[str] = ()) -> Container:
         return Container(
             name=entry.name,
             record=entry.record,
             state=entry.state,
             endpoint=self._networks.endpoint(entry.id),
+            linked_as=tuple(linked_as),
         )
 
     def resolve(self, name: str) -> Container:
@@ -265,17 +274,13 @@ class Containers:
 
     def links_of(self, container: Container) -> list[str]:
         """`/other:/name/alias`, as inspect shows them; those of removed ones are left out."""
-        found = []
-        for link in container.record.host_config.links or ():
-            other, _, alias = link.partition(":")
-            with contextlib.suppress(NotFound):
-                found.append(f"/{self._registry.find(other).name}:/{container.name}/{alias}")
-        return found
+        return self._links.shown(self._registry.find(container.id))
 
     def all(self) -> list[Container]:
         """Every container, newest first."""
         entries = sorted(self._registry, key=lambda one: one.record.created, reverse=True)
-        return [self._snapshot(entry) for entry in entries]
+        names = self._links.names()
+        return [self._snapshot(entry, names.get(entry.id, ())) for entry in entries]
 
     def using_image(self, image_id: str) -> list[tuple[str, bool]]:
         """(short ID, runs) of the containers made from that image, or that have it mounted."""
@@ -417,6 +422,10 @@ class Containers:
         self._registry.rename(entry, new)
         await self._rows.durable()
         self._states.publish(entry, "rename", oldName=f"/{old}")
+
+    async def remove_link(self, name: str) -> None:
+        """`rm --link CONTAINER/ALIAS`. Raises: NotFound, InvalidParameter."""
+        await self._links.remove(name)
 
     async def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
         """Raises: Conflict when it runs and not `force`, in Docker's words."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-__all__ = ["hosts_text", "nameservers_in", "resolv_conf_text"]
+__all__ = ["hosts_text", "nameservers_in", "resolv_conf_text", "with_address"]
 
 _HOSTS = """\
 127.0.0.1\tlocalhost
@@ -87,3 +87,15 @@ def hosts_text(
         names = f"{hostname}.{domainname} {hostname}" if domainname else hostname
         lines.append(f"{address}\t{names}\n")
     return _HOSTS + "".join(lines)
+
+
+def with_address(hosts: str, name: str, address: str) -> str:
+    """Return a hosts file where `name`, the first of its line, has that address; empty: none."""
+    lines = []
+    for line in hosts.splitlines(keepends=True):
+        words = line.split(None, 2)
+        if words[1:2] != [name] or words[0].startswith("#"):
+            lines.append(line)
+        elif address:
+            lines.append(line.replace(words[0], address, 1))
+    return "".join(lines)

@@ -43,4 +43,18 @@ def test_variables_are_dockers() -> None:
         "MY_DB_PORT_80_TCP_PORT=80",
         "MY_DB_PORT_80_TCP_PROTO=tcp",
     )
+    ports_in_a_row = told[9:13]
+    assert ports_in_a_row == (
+        "MY_DB_PORT_80_TCP_START=tcp://10.0.0.2:80",
+        "MY_DB_PORT_80_TCP_PORT_START=80",
+        "MY_DB_PORT_80_TCP_END=tcp://10.0.0.2:81",
+        "MY_DB_PORT_80_TCP_PORT_END=81",
+    )
+    assert told[13] == "MY_DB_PORT_53_UDP=udp://10.0.0.2:53"
     assert told[-2:] == ("MY_DB_NAME=/web/my-db", "MY_DB_ENV_A=1")
+
+
+def test_ports_of_two_protocols_are_no_range() -> None:
+    other = a_container(config=ContainerConfig(exposed_ports={"53/udp": {}, "52/tcp": {}})).record
+    told = link_environment(other, owner="web", alias="db", address="10.0.0.2")
+    assert not [variable for variable in told if "_START=" in variable]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pogu.network.files import hosts_text, resolv_conf_text
+from pogu.network.files import hosts_text, resolv_conf_text, with_address
 
 
 def a_resolv_conf(
@@ -75,3 +75,11 @@ def test_hosts_begin_with_localhost() -> None:
 def test_extra_hosts_may_name_the_gateway_and_ipv6() -> None:
     lines = some_hosts(extra=("up:host-gateway", "six:2001:db8::1", "b:[::2]")).splitlines()
     assert lines[-3:] == ["10.88.0.1\tup", "2001:db8::1\tsix", "::2\tb"]
+
+
+def test_a_name_gets_another_address_and_what_else_is_in_the_file_stays() -> None:
+    hosts = "127.0.0.1\tlocalhost\n10.0.0.2\tdb store db1\n10.0.0.3 db1 db\n# db\n"
+    moved = with_address(hosts, "db", "10.0.0.9")
+    assert moved == hosts.replace("10.0.0.2\t", "10.0.0.9\t")
+    assert with_address(hosts, "db", "") == hosts.replace("10.0.0.2\tdb store db1\n", "")
+    assert with_address(hosts, "web", "10.0.0.9") == hosts
