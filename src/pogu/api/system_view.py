@@ -105,7 +105,7 @@ def info(engine: Engine) -> dict[str, object]:
         "NEventsListener": 0,
         "SystemTime": datetime.fromtimestamp(time.time(), UTC).isoformat().replace("+00:00", "Z"),
         "LoggingDriver": engine.config.log_driver,
-        "CgroupDriver": "cgroupfs",
+        "CgroupDriver": runtime.cgroup_driver,
         "CgroupVersion": _cgroup_version(),
         "KernelVersion": host.release,
         "OperatingSystem": _operating_system(),

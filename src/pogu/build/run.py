@@ -17,6 +17,7 @@ from pogu.linux.blocking import in_thread, in_thread_to_end
 from pogu.network.etc_files import ETC_FILES, Resolver, hosts_of, write_etc_files
 from pogu.network.service import Endpoint, Networks
 from pogu.oci.digest import ChainId
+from pogu.runtime.control_group import control_group
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
 from pogu.runtime.workload import DEFAULT_PATH, BindMount, Resources, Workload
 from pogu.storage.layers import Layer, LayerStore
@@ -110,7 +111,7 @@ class Runner:
                 for name in ETC_FILES
             ),
             network=str(endpoint.netns) if endpoint else "host",
-            cgroup_path=f"/pogu/{space.id}",
+            control_group=control_group(self._runtime.cgroup_driver, space.id),
             resources=job.resources,
             shm_size_bytes=job.shm_size_bytes or 64 * 1024 * 1024,
         )

@@ -18,6 +18,7 @@ _OTHER_NAMES = {  # dockerd's daemon.json
     "exec-root": "run_root",
     "group": "socket_group",
     "default-runtime": "runtime",
+    "native.cgroupdriver": "cgroup_driver",
     "bip": "network.bridge_subnet",
     "max-size": "log.max_size",
     "max-file": "log.max_files",

@@ -159,6 +159,13 @@ def age_s(value: object) -> int:
     return total
 
 
+def _cgroup_driver(value: object) -> str:
+    text = _text(value)
+    if text not in ("", "cgroupfs", "systemd"):
+        raise ValueError(f"must be cgroupfs or systemd, not {text!r}")
+    return text
+
+
 def _log_driver(value: object) -> str:
     text = _text(value)
     if text not in ("json-file", "local", "journald", "none"):
@@ -230,6 +237,7 @@ KEYS = {
         Key("run_root", "run_root", Path, _directory, '"/run/pogu-data"'),
         Key("idle_exit_s", "idle_exit_s", int, _number(0, 1 << 31), "300"),
         Key("runtime", "runtime", str, _word, '"runc"'),
+        Key("cgroup_driver", "cgroup_driver", str, _cgroup_driver, '"systemd"'),
         Key("socket_group", "socket_group", str, _word, '"docker"'),
         Key("debug", "debug", bool, _switch, "true"),
         Key("cdi_spec_dirs", "cdi_spec_dirs", list, _directories, '["/etc/cdi"]'),

@@ -28,6 +28,7 @@ class Config:
     paths: Paths = field(default_factory=Paths)
     idle_exit_s: int = 300
     runtime: str = ""
+    cgroup_driver: str = ""
     socket_group: str = ""
     log_max_size_bytes: int = 20 * 1024 * 1024
     log_max_files: int = 5

@@ -34,6 +34,7 @@ from pogu.linux.cgroup import CgroupSetup
 from pogu.model.container import ContainerConfig, CreateRequest, HostConfig
 from pogu.network.service import Networks
 from pogu.runtime.conmon import Conmon
+from pogu.runtime.control_group import CgroupDriver, check_parent
 from pogu.runtime.oci_runtime import possible_rlimits
 from pogu.volumes.service import Volumes
 
@@ -54,6 +55,7 @@ class Creator:
         networks: Networks,
         volumes: Volumes,
         cgroup: CgroupSetup,
+        driver: CgroupDriver,
         log_driver: str,
         userns_remap: str,
     ) -> None:
@@ -65,6 +67,7 @@ class Creator:
         self._networks = networks
         self._volumes = volumes
         self._cgroup = cgroup
+        self._driver = driver
         self._log_driver = log_driver
         self._userns_remap = userns_remap
 
@@ -84,6 +87,7 @@ class Creator:
         request = self._with_ids(request)
         if remapped:
             read_mapping(self._userns_remap)
+        check_parent(self._driver, request.host_config.cgroup_parent)
         warnings += self._check_host(request.host_config, remapped=remapped)
         image = image or self._images.resolve(request.image)
         config = merge_config(request, image.config.config)

@@ -126,6 +126,7 @@ class Launcher:
                 network=str(endpoint.netns) if endpoint else joined or "host",
                 hostname=hostname,
                 cgroup=self._cgroup,
+                driver=self._runtime.cgroup_driver,
                 namespace_of=self._namespaces.path_of,
                 apparmor=await self._confinement.loaded_profile(record),
                 user_namespace=remapped.namespace if remapped else "",
@@ -134,7 +135,7 @@ class Launcher:
             if record.host_config.device_requests:
                 workload = await in_thread(self._with_cdi, record, workload)
             warnings = self._write(record, workload)
-            monitored = await self._create(entry, own_stdin=remapped is not None)
+            monitored = await self._create(entry, workload)
             if remapped is not None:
                 give_streams(monitored.pid, user.uid, user.gid)
             self._runtime.learn(workload)
@@ -151,14 +152,15 @@ class Launcher:
             prepare_log(log_path)
         return write_bundle(self._bundles.directory(record.id), prepared)
 
-    async def _create(self, entry: Entry, *, own_stdin: bool) -> Monitored:
+    async def _create(self, entry: Entry, workload: Workload) -> Monitored:
         record = entry.record
         return await self._conmon.create(
             record.id,
             self._bundles.directory(record.id),
             terminal=record.config.tty,
             stdin=record.config.open_stdin,
-            own_stdin=own_stdin,
+            own_stdin=workload.id_mapping is not None,
+            systemd_cgroup=workload.by_systemd,
             stdin_once=record.config.stdin_once and not record.config.tty,
             log_path=self._bundles.log_path(record),
             journal=await journal_of(entry, self._conmon),

@@ -23,6 +23,7 @@ from pogu.containers.restart import next_pause_s
 from pogu.containers.states import States
 from pogu.containers.stop import Stopper
 from pogu.errors import Conflict, EngineError, NotModified, SystemFailure
+from pogu.linux.cgroup_usage import read_group_of
 from pogu.runtime.conmon import Conmon, Monitored
 from pogu.runtime.oci_runtime import OciRuntime
 
@@ -111,6 +112,7 @@ class Lifecycle:
             status=Status.RUNNING,
             pid=monitored.pid,
             conmon_pid=monitored.conmon_pid,
+            cgroup=read_group_of(monitored.pid, entry.id),
             exit_code=0,
             error="",
             oom_killed=False,

@@ -93,6 +93,8 @@ class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
     status: Status = Status.CREATED
     pid: int = 0
     conmon_pid: int = 0
+    cgroup: str = ""
+    """Of this run or the last: its control group, from the root of each hierarchy."""
     exit_code: int = 0
     error: str = ""
     oom_killed: bool = False

@@ -29,6 +29,7 @@ from pogu.containers.subpath import sweep_subpaths
 from pogu.containers.view import sweep_views
 from pogu.errors import SystemFailure
 from pogu.images.image import rfc3339
+from pogu.linux.cgroup_usage import read_group_of
 from pogu.linux.spawn import wait_pidfd
 from pogu.runtime.conmon import Conmon
 from pogu.runtime.oci_runtime import OciRuntime, RuntimeState
@@ -179,7 +180,13 @@ class Recovery:
         if paused and entry.state.status is not Status.PAUSED:
             await self._runtime.resume(entry.id)  # nobody was told that it is paused
         status = Status.PAUSED if paused and entry.state.status is Status.PAUSED else Status.RUNNING
-        self._states.change(entry, status=status, pid=state.pid, conmon_pid=conmon_pid)
+        self._states.change(
+            entry,
+            status=status,
+            pid=state.pid,
+            conmon_pid=conmon_pid,
+            cgroup=read_group_of(state.pid, entry.id),
+        )
         entry.ended.clear()
         entry.hold_process()
         self._lifecycle.watch(entry)

@@ -159,6 +159,7 @@ class Containers:
             networks=networks,
             volumes=volumes,
             cgroup=cgroup,
+            driver=runtime.cgroup_driver,
             log_driver=config.log_driver,
             userns_remap=config.userns_remap,
         )

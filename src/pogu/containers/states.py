@@ -13,7 +13,6 @@ from pogu.containers.health import Health, at_end
 from pogu.containers.model import LEGAL, Status, parse_time_ns
 from pogu.containers.restart import wants_restart
 from pogu.containers.rows import Rows
-from pogu.containers.workload import cgroup_path
 from pogu.errors import EngineError, SystemFailure
 from pogu.events import EventBus
 from pogu.images.image import rfc3339
@@ -76,7 +75,7 @@ class States:
         return (
             entry.state.oom_killed
             or self._conmon.oom_killed(entry.id)
-            or oom_kills(cgroup_path(entry.record)) > 0
+            or oom_kills(entry.state.cgroup) > 0
         )
 
     def note_oom(self, entry: Entry) -> None:
@@ -123,7 +122,7 @@ class States:
     ) -> tuple[End, ...]:
         """Its ends with the present one; before its control group is taken away."""
         at_ns = at_ns or self.clock_ns()
-        peak, limit = peak_and_limit(cgroup_path(entry.record))
+        peak, limit = peak_and_limit(entry.state.cgroup)
         ran_ns = at_ns - parse_time_ns(entry.state.started_at)
         end = End(
             exit_code=code,

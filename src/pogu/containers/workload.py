@@ -17,10 +17,11 @@ from pogu.linux.apparmor import DEFAULT_PROFILE, UNCONFINED
 from pogu.linux.cgroup import CgroupSetup
 from pogu.linux.idmap import IdMapping
 from pogu.model.container import HostConfig
+from pogu.runtime.control_group import CgroupDriver, control_group
 from pogu.runtime.device import devices_below
 from pogu.runtime.workload import BindMount, Device, Rlimit, UserIds, Workload
 
-__all__ = ["apparmor_profile", "cgroup_path", "container_workload", "wanted_rlimits"]
+__all__ = ["apparmor_profile", "container_workload", "wanted_rlimits"]
 
 _DEFAULT_SHM_BYTES = 64 * 1024 * 1024
 _INIT = ("/usr/bin/catatonit", "/usr/libexec/podman/catatonit", "/usr/bin/tini")
@@ -36,6 +37,7 @@ def container_workload(
     network: str,
     hostname: str,
     cgroup: CgroupSetup,
+    driver: CgroupDriver,
     namespace_of: Callable[[str, str], str],
     apparmor: str = "",
     user_namespace: str = "",
@@ -79,7 +81,7 @@ def container_workload(
         ipc=_namespace(host.ipc_mode, "ipc", namespace_of),
         uts="host" if host.uts_mode == "host" else "new",
         cgroup="host" if host.cgroupns_mode == "host" else "new",
-        cgroup_path=cgroup_path(record),
+        control_group=control_group(driver, record.id, host.cgroup_parent),
         user_namespace=user_namespace,
         id_mapping=id_mapping,
         resources=resources_of(host, cgroup)[0],
@@ -91,11 +93,6 @@ def container_workload(
         readonly_paths=() if security.get("systempaths") == "unconfined" else host.readonly_paths,
         annotations=host.annotations or {},
     )
-
-
-def cgroup_path(record: ContainerRecord) -> str:
-    """Return where its control group lies, from the root of each hierarchy."""
-    return posixpath.join("/", record.host_config.cgroup_parent or "pogu", record.id)
 
 
 def wanted_devices(host: HostConfig) -> tuple[Device, ...]:

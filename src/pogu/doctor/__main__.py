@@ -26,7 +26,8 @@ async def _try_runtime(config: Config) -> str:
         paths = Paths(root=Path(scratch, "root"), run_root=Path(scratch, "run"))
         paths.create()
         runtime = await choose_runtime(replace(config, paths=paths))
-        return f"{runtime.name} {await runtime.version()}"
+        driver = runtime.cgroup_driver
+        return f"{runtime.name} {await runtime.version()}, control groups by {driver}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -32,9 +32,9 @@ class CgroupSetup:
         return "2" if self.mode == "v2" else "1"
 
     @property
-    def driver(self) -> str:
-        """How control groups are made: by ourselves, also where systemd runs."""
-        return "cgroupfs"
+    def is_systemds(self) -> bool:
+        """True where systemd owns the whole tree, so that nobody else should write into it."""
+        return self.mode == "v2" and self.systemd
 
 
 def detect(root: Path = CGROUP_ROOT, *, run: Path = Path("/run")) -> CgroupSetup:
@@ -60,7 +60,7 @@ def detect(root: Path = CGROUP_ROOT, *, run: Path = Path("/run")) -> CgroupSetup
         controllers=controllers,
         swap_limit=(root / "memory" / "memory.memsw.limit_in_bytes").exists(),
         oom_kill_disable=(root / "memory" / "memory.oom_control").exists(),
-        systemd=False,
+        systemd=systemd,
         io_weight=(blkio / "blkio.weight").exists(),
         io_weight_device=(blkio / "blkio.weight_device").exists(),
         io_throttle=(blkio / "blkio.throttle.read_bps_device").exists(),

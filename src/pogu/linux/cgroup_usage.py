@@ -17,11 +17,15 @@ __all__ = [
     "GroupUsage",
     "IoEntry",
     "MemoryUsage",
+    "group_of",
     "group_places",
     "oom_kills",
     "peak_and_limit",
+    "read_group_of",
     "read_usage",
 ]
+
+_BELOW = "container"
 
 UNLIMITED = (1 << 63) - 4096
 """What v1 says for "no limit"; v2 says `max`."""
@@ -94,13 +98,24 @@ def group_places(membership: str, container_id: str, root: Path = CGROUP_ROOT) -
     return places
 
 
+def group_of(membership: str, container_id: str) -> str:
+    """The path of a container's own group, the same in every hierarchy; empty = it has none."""
+    paths = (line.split(":", 2)[2] for line in membership.splitlines())
+    return next((_own_group(path, container_id) for path in paths if container_id in path), "")
+
+
+def read_group_of(pid: int, container_id: str) -> str:
+    """`group_of` a process; empty when it has ended."""
+    return group_of(_text(Path(f"/proc/{pid}/cgroup")), container_id)
+
+
 def _own_group(path: str, container_id: str) -> str:
-    kept: list[str] = []
-    for part in path.split("/"):
-        kept.append(part)
-        if container_id in part:
-            return posixpath.join("/", *kept)
-    return path
+    """crun sets its limits in a group `container` below the scope that systemd made."""
+    parts = path.split("/")
+    at = next((at for at, part in enumerate(parts) if container_id in part), len(parts))
+    if parts[at : at + 1] and parts[at].endswith(".scope") and parts[at + 1 : at + 2] == [_BELOW]:
+        at += 1
+    return posixpath.join("/", *parts[: at + 1])
 
 
 def read_usage(places: Mapping[str, Path]) -> GroupUsage:
@@ -112,7 +127,12 @@ def read_usage(places: Mapping[str, Path]) -> GroupUsage:
 
 
 def oom_kills(path: str, root: Path = CGROUP_ROOT) -> int:
-    """How many processes of the group at `path` the kernel has killed for want of memory."""
+    """How many processes of the group at `path` the kernel has killed for want of memory.
+
+    0 when nobody knows any more; so for an empty path.
+    """
+    if not path:
+        return 0
     group = path.lstrip("/")
     files = (root / "memory" / group / "memory.oom_control", root / group / "memory.events")
     return max(_pairs(file).get("oom_kill", 0) for file in files)
@@ -120,6 +140,8 @@ def oom_kills(path: str, root: Path = CGROUP_ROOT) -> int:
 
 def peak_and_limit(path: str, root: Path = CGROUP_ROOT) -> tuple[int, int]:
     """Most memory that the group at `path` had, and its limit, in bytes; 0 = not known, none."""
+    if not path:
+        return 0, 0
     group = path.lstrip("/")
     v1, v2 = root / "memory" / group, root / group
     limit = _number(v1 / "memory.limit_in_bytes") or _number(v2 / "memory.max")

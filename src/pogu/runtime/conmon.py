@@ -135,6 +135,7 @@ def conmon_argv(
     log_path: Path | None,
     log_max_bytes: int,
     journal: JournalFields | None = None,
+    systemd_cgroup: bool = False,
 ) -> list[str]:
     """The command line of one monitor."""
     argv = [
@@ -148,6 +149,8 @@ def conmon_argv(
         *("--runtime-arg", "--log-format=json"),
         *("--runtime-arg", f"--log={run_dir / 'runtime.log'}"),
     ]
+    if systemd_cgroup:
+        argv.append("-s")
     if terminal:
         argv.append("-t")
     if stdin:
@@ -190,6 +193,7 @@ class Conmon:
         log_max_bytes: int = 0,
         journal: JournalFields | None = None,
         own_stdin: bool = False,
+        systemd_cgroup: bool = False,
     ) -> Monitored:
         """Run conmon and the runtime's `create`; return when the process exists, not started.
 
@@ -217,6 +221,7 @@ class Conmon:
             log_path=log_path,
             log_max_bytes=log_max_bytes,
             journal=journal,
+            systemd_cgroup=systemd_cgroup,
         )
         if own_stdin and (terminal or not stdin):
             program = _without_null(self._runtime.program, bundle, terminal=terminal)

@@ -19,6 +19,7 @@ from pogu.errors import CommandFailed, NotFound, SystemFailure
 from pogu.linux.process import Completed, read_some, run
 from pogu.linux.spawn import reap, spawn, wait_child
 from pogu.runtime.capabilities import ALL_CAPABILITIES
+from pogu.runtime.control_group import CgroupDriver, scope_properties
 from pogu.runtime.device import device_node, stat_device
 from pogu.runtime.failure import runtime_failure
 from pogu.runtime.filter_cache import FilterCache
@@ -104,9 +105,15 @@ def _host_devices() -> list[dict[str, object]]:
 class OciRuntime:
     """One runtime binary with its state directory `<run_root>/runtime`."""
 
-    def __init__(self, binary: Path, state_root: Path) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        state_root: Path,
+        cgroup_driver: CgroupDriver = CgroupDriver.CGROUPFS,
+    ) -> None:
         self.binary = binary
         self.state_root = state_root
+        self.cgroup_driver = cgroup_driver
         self._filters = FilterCache(enabled=self.name == "crun")
         self._sealed: SealedProgram | None = None
 
@@ -121,6 +128,13 @@ class OciRuntime:
 
     def prepared(self, workload: Workload) -> Workload:
         """Return the workload with what this runtime need not compute anew."""
+        if workload.control_group is not None:
+            properties = scope_properties(
+                workload.control_group,
+                pids_limit=workload.resources.pids_limit,
+                has_subgroup=self.name == "crun",
+            )
+            workload = replace(workload, annotations={**properties, **workload.annotations})
         return self._filters.apply(workload)
 
     def learn(self, workload: Workload) -> None:
@@ -228,11 +242,14 @@ class OciRuntime:
     ) -> int:
         """Run a bundle to its end without conmon; hand over output live (1 out, 2 err).
 
-        For RUN steps. Cancelling kills it and deletes it. Returns the exit code (128+n for a
-        signal). The container is gone afterwards. Raises: SystemFailure when it cannot start.
+        For RUN steps; their group is by this runtime's driver. Cancelling kills it and deletes it.
+        Returns the exit code (128+n for a signal). The container is gone afterwards.
+        Raises: SystemFailure when it cannot start.
         """
         log_path = bundle / "runtime.log"
-        words = ("--log", str(log_path), "--log-format", "json", "run", "--bundle", str(bundle))
+        words = ["--log", str(log_path), "--log-format", "json", "run", "--bundle", str(bundle)]
+        if self.cgroup_driver is CgroupDriver.SYSTEMD:
+            words.insert(0, "--systemd-cgroup")
         out, out_child = os.pipe()
         err, err_child = os.pipe()
         null = os.open(os.devnull, os.O_RDONLY)

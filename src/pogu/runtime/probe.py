@@ -14,18 +14,24 @@ from pathlib import Path
 
 from pogu.config import Config
 from pogu.errors import EngineError, SystemFailure
+from pogu.linux.cgroup import CgroupSetup, detect
 from pogu.linux.mount import MNT_DETACH, mounts_below, umount2
+from pogu.runtime.control_group import CgroupDriver, control_group
 from pogu.runtime.oci_runtime import OciRuntime, first_line, no_runtime, probe_id, write_bundle
 from pogu.runtime.workload import BindMount, Workload
 
-__all__ = ["choose_runtime"]
+__all__ = ["choose_runtime", "possible_drivers"]
 
 _CANDIDATES = ("crun", "runc")
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 async def choose_runtime(config: Config) -> OciRuntime:
-    """Return the first runtime that runs a probe container. Raises: SystemFailure with a hint."""
+    """Return the first runtime that runs a probe container, with the driver of control groups.
+
+    On a host that is systemd's (v2 only) that is systemd, where any runtime can have it; elsewhere
+    cgroupfs. Raises: SystemFailure with a hint.
+    """
     names = (config.runtime,) if config.runtime else _CANDIDATES
     binaries = [found for name in names if (found := _find(name))]
     if config.runtime and not binaries:
@@ -33,22 +39,43 @@ async def choose_runtime(config: Config) -> OciRuntime:
             f"the runtime {config.runtime!r} of the configuration is not on this host",
             hint="install it, name another with the key `runtime`, or leave the key out",
         )
+    drivers = possible_drivers(config.cgroup_driver, detect())
     memory = config.paths.run_root / "runtime.json"
-    stamp = _stamp(binaries)
+    stamp = " ".join([_stamp(binaries), *drivers])
     remembered = _read(memory, stamp)
     if remembered is not None:
-        return OciRuntime(Path(remembered), config.paths.runtime_state)
+        return OciRuntime(remembered[0], config.paths.runtime_state, remembered[1])
     tried: dict[str, str] = {}
-    for binary in binaries:
-        runtime = OciRuntime(Path(binary), config.paths.runtime_state)
-        try:
-            await _probe(runtime, config.paths.tmp)
-        except EngineError as err:
-            tried[runtime.name] = first_line(err.message)
-            continue
-        memory.write_text(json.dumps({"stamp": stamp, "binary": binary}))
-        return runtime
+    for driver in drivers:
+        for binary in binaries:
+            runtime = OciRuntime(Path(binary), config.paths.runtime_state, driver)
+            try:
+                await _probe(runtime, config.paths.tmp)
+            except EngineError as err:
+                asked = f" ({driver})" if len(drivers) > 1 else ""
+                tried[runtime.name + asked] = first_line(err.message)
+                continue
+            content = {"stamp": stamp, "binary": binary, "driver": driver}
+            memory.write_text(json.dumps(content))
+            return runtime
     raise no_runtime(tried)
+
+
+def possible_drivers(wanted: str, setup: CgroupSetup) -> tuple[CgroupDriver, ...]:
+    """Return the drivers to try, best first; `wanted` is the configuration's, empty = any.
+
+    Raises: SystemFailure when systemd is wanted where it does not run.
+    """
+    if wanted == CgroupDriver.SYSTEMD and not setup.systemd:
+        raise SystemFailure(
+            "cgroup_driver is systemd, but systemd does not run on this host",
+            hint='write cgroup_driver = "cgroupfs", or leave the key out',
+        )
+    if wanted:
+        return (CgroupDriver(wanted),)
+    if setup.is_systemds:
+        return CgroupDriver.SYSTEMD, CgroupDriver.CGROUPFS
+    return (CgroupDriver.CGROUPFS,)
 
 
 def _find(name: str) -> str | None:
@@ -60,12 +87,14 @@ def _stamp(binaries: list[str]) -> str:
     return " ".join([boot, *(f"{path}:{os.stat(path).st_mtime_ns}" for path in binaries)])
 
 
-def _read(memory: Path, stamp: str) -> str | None:
+def _read(memory: Path, stamp: str) -> tuple[Path, CgroupDriver] | None:
     try:
         content = json.loads(memory.read_text())
-        return str(content["binary"]) if content["stamp"] == stamp else None
+        if content["stamp"] == stamp:
+            return Path(content["binary"]), CgroupDriver(content["driver"])
     except (OSError, ValueError, KeyError):
-        return None
+        pass
+    return None
 
 
 async def _probe(runtime: OciRuntime, tmp: Path) -> None:
@@ -91,9 +120,9 @@ async def _probe(runtime: OciRuntime, tmp: Path) -> None:
             env=("PATH=/usr/bin:/bin",),
             hostname="probe",
             mounts=tuple(mounts),
-            cgroup_path=f"/pogu/{container_id}",
+            control_group=control_group(runtime.cgroup_driver, container_id),
         )
-        write_bundle(bundle, workload)
+        write_bundle(bundle, runtime.prepared(workload))
         said = bytearray()
 
         async def keep(_stream: int, data: bytes) -> None:

@@ -177,8 +177,8 @@ def _linux(
     if workload.id_mapping is not None:
         linux["uidMappings"] = _ranges(workload.id_mapping.uids)
         linux["gidMappings"] = _ranges(workload.id_mapping.gids)
-    if workload.cgroup_path:
-        linux["cgroupsPath"] = workload.cgroup_path
+    if workload.control_group is not None:
+        linux["cgroupsPath"] = workload.control_group.spec_path
     if any("shared" in mount.options or "rshared" in mount.options for mount in workload.mounts):
         linux["rootfsPropagation"] = "shared"
     elif any("slave" in mount.options or "rslave" in mount.options for mount in workload.mounts):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pogu.linux.idmap import IdMapping
+from pogu.runtime.control_group import ControlGroup
 
 __all__ = [
     "DEFAULT_PATH",
@@ -142,7 +143,8 @@ class Workload:
     ipc: str = "new"
     uts: str = "new"
     cgroup: str = "new"
-    cgroup_path: str = ""
+    control_group: ControlGroup | None = None
+    """None: the runtime decides."""
     user_namespace: str = ""
     """The file of one; empty: the host's."""
     id_mapping: IdMapping | None = None
@@ -156,3 +158,8 @@ class Workload:
     readonly_paths: tuple[str, ...] | None = None
     annotations: dict[str, str] = field(default_factory=dict)
     hooks: tuple[Hook, ...] = ()
+
+    @property
+    def by_systemd(self) -> bool:
+        """True when systemd is to make its control group."""
+        return self.control_group is not None and self.control_group.by_systemd

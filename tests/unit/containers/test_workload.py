@@ -22,6 +22,7 @@ from pogu.model.container import (
     Ulimit,
     WeightDevice,
 )
+from pogu.runtime.control_group import CgroupDriver, control_group
 from pogu.runtime.workload import BindMount, Device, Resources, Rlimit, UserIds, Workload
 
 MIB = 1024 * 1024
@@ -34,6 +35,7 @@ def workload_of(
     mounts: tuple[MountPoint, ...] = (),
     network: str = "/run/netns/x",
     apparmor: str = "",
+    driver: CgroupDriver = CgroupDriver.CGROUPFS,
 ) -> Workload:
     return container_workload(
         a_record(host=host, config=config, mounts=mounts),
@@ -43,6 +45,7 @@ def workload_of(
         network=network,
         hostname="web",
         cgroup=a_cgroup_setup(),
+        driver=driver,
         namespace_of=lambda name, kind: f"/proc/{name}/ns/{kind}",
         apparmor=apparmor,
     )
@@ -160,10 +163,16 @@ def test_a_plain_container_is_isolated() -> None:
     assert workload.network == "/run/netns/x"
     assert workload.seccomp == "default"
     assert not workload.privileged
-    assert workload.cgroup_path == f"/pogu/{CONTAINER_ID}"
+    assert workload.control_group == control_group(CgroupDriver.CGROUPFS, CONTAINER_ID)
     assert (workload.args, workload.cwd) == (("sleep", "1000"), "/")
     assert "HOME=/home/five" in workload.env
     assert "HOSTNAME=web" in workload.env
+
+
+def test_its_control_group_is_by_the_engines_driver_below_its_parent() -> None:
+    workload = workload_of(driver=CgroupDriver.SYSTEMD, host=HostConfig(cgroup_parent="db.slice"))
+    assert workload.by_systemd
+    assert workload.control_group == control_group(CgroupDriver.SYSTEMD, CONTAINER_ID, "db.slice")
 
 
 @pytest.mark.parametrize(("given", "cwd"), [("/a/../b/", "/b"), ("/../..", "/"), ("", "/")])

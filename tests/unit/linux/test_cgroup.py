@@ -37,7 +37,7 @@ def detected(root: Path, files: dict[str, str], *, systemd: bool = False) -> Cgr
 
 def test_pure_v2_under_systemd(tmp_path: Path) -> None:
     setup = detected(tmp_path, V2, systemd=True)
-    assert (setup.mode, setup.version, setup.driver) == ("v2", "2", "cgroupfs")
+    assert (setup.mode, setup.version, setup.is_systemds) == ("v2", "2", True)
     assert {"cpu", "cpuset", "io", "memory", "pids"} <= setup.controllers
     assert setup.swap_limit
     assert not setup.oom_kill_disable
@@ -45,7 +45,7 @@ def test_pure_v2_under_systemd(tmp_path: Path) -> None:
 
 def test_pure_v2_without_systemd(tmp_path: Path) -> None:
     setup = detected(tmp_path, V2)
-    assert (setup.mode, setup.driver) == ("v2", "cgroupfs")
+    assert (setup.mode, setup.is_systemds) == ("v2", False)
 
 
 def test_v2_without_the_memory_controller(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_v2_without_the_memory_controller(tmp_path: Path) -> None:
 
 def test_v1_takes_shared_hierarchies_apart(tmp_path: Path) -> None:
     setup = detected(tmp_path, V1)
-    assert (setup.mode, setup.version, setup.driver) == ("v1", "1", "cgroupfs")
+    assert (setup.mode, setup.version, setup.is_systemds) == ("v1", "1", False)
     assert {"blkio", "cpu", "cpuacct", "cpuset", "memory", "pids"} <= setup.controllers
     assert setup.oom_kill_disable
 
@@ -69,7 +69,7 @@ def test_v1_limits_swap_only_when_it_is_accounted(tmp_path: Path, accounted: boo
 
 def test_hybrid_has_v1_controllers_beside_the_unified_tree(tmp_path: Path) -> None:
     setup = detected(tmp_path, HYBRID, systemd=True)
-    assert (setup.mode, setup.version, setup.driver) == ("hybrid", "1", "cgroupfs")
+    assert (setup.mode, setup.version, setup.is_systemds) == ("hybrid", "1", False)
     assert "memory" in setup.controllers
     assert "unified" not in setup.controllers
 

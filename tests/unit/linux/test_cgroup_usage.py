@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pogu.linux.cgroup_usage import group_places, oom_kills, read_usage
+from pogu.linux.cgroup_usage import group_of, group_places, oom_kills, peak_and_limit, read_usage
 
 ID = "0123456789abcdef"
 
@@ -92,6 +92,30 @@ def test_a_process_that_moved_below_its_container_still_counts_there(tmp_path: P
     assert places[""] == tmp_path / "pogu" / ID
     scope = group_places(f"0::/system.slice/pogu-{ID}.scope/init\n", ID, tmp_path)
     assert scope[""] == tmp_path / f"system.slice/pogu-{ID}.scope"
+
+
+def test_what_crun_makes_below_a_scope_is_where_its_limits_are(tmp_path: Path) -> None:
+    group = f"/system.slice/pogu-{ID}.scope/container"
+    for below in ("", "/init.scope", "/system.slice/sshd.service"):
+        assert group_of(f"0::{group}{below}\n", ID) == group
+    a_group(tmp_path, V2)
+    assert group_places(f"0::{group}/init.scope\n", ID, tmp_path)[""] == tmp_path / group[1:]
+
+
+def test_a_group_called_container_in_a_container_is_its_own(tmp_path: Path) -> None:
+    assert group_of(f"0::/pogu/{ID}/container\n", ID) == f"/pogu/{ID}"
+
+
+def test_the_group_is_that_of_the_hierarchies_that_have_one() -> None:
+    assert group_of(f"5:name=x:/\n3:memory:/pogu/{ID}\n0::/\n", ID) == f"/pogu/{ID}"
+    assert group_of("0::/user.slice/user-0.slice\n", ID) == ""
+
+
+def test_of_no_group_nothing_is_known(tmp_path: Path) -> None:
+    (tmp_path / "memory.events").write_text("oom_kill 7\n")
+    (tmp_path / "memory.peak").write_text("4096\n")
+    assert oom_kills("", tmp_path) == 0
+    assert peak_and_limit("", tmp_path) == (0, 0)
 
 
 def test_controllers_mounted_together_are_found(tmp_path: Path) -> None:

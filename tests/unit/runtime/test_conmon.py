@@ -37,6 +37,7 @@ def an_argv(
     log_path: Path | None = Path("/c/ctr.log"),
     log_max_bytes: int = 0,
     journal: JournalFields | None = None,
+    systemd_cgroup: bool = False,
 ) -> list[str]:
     return conmon_argv(
         "conmon",
@@ -50,6 +51,7 @@ def an_argv(
         log_path=log_path,
         log_max_bytes=log_max_bytes,
         journal=journal,
+        systemd_cgroup=systemd_cgroup,
     )
 
 
@@ -60,7 +62,11 @@ def test_a_monitor_knows_its_container_runtime_and_places() -> None:
     assert {("-p", "/run/abc/pidfile"), ("--exit-dir", "/run/exits")} <= pairs(argv)
     assert ("--runtime-arg", "--root=/run/pogu/runtime") in pairs(argv)
     assert ("-l", "k8s-file:/c/ctr.log") in pairs(argv)
-    assert not {"-t", "-i", "--leave-stdin-open", "--log-size-max"} & set(argv)
+    assert not {"-t", "-i", "-s", "--leave-stdin-open", "--log-size-max"} & set(argv)
+
+
+def test_a_monitor_tells_the_runtime_that_systemd_makes_the_group() -> None:
+    assert "-s" in an_argv(systemd_cgroup=True)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tests.fakes.program import a_program, calls_of
 
 from pogu.errors import CommandFailed, EngineError, NotFound
 from pogu.runtime import oci_runtime
+from pogu.runtime.control_group import CgroupDriver, control_group
 from pogu.runtime.oci_runtime import (
     OciRuntime,
     RuntimeState,
@@ -23,7 +24,7 @@ from pogu.runtime.oci_runtime import (
     no_runtime,
     write_bundle,
 )
-from pogu.runtime.workload import Rlimit
+from pogu.runtime.workload import Rlimit, Workload
 
 
 def a_runtime(
@@ -187,6 +188,22 @@ async def test_a_cancelled_step_is_killed_and_deleted(tmp_path: Path) -> None:
     assert ["delete", "--force", "c"] in words_of(runtime)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)
+
+
+async def test_the_group_of_a_step_is_by_the_runtimes_driver(tmp_path: Path) -> None:
+    runtime = a_runtime(tmp_path)
+    runtime.cgroup_driver = CgroupDriver.SYSTEMD
+    await runtime.run_attached("c", tmp_path, Output())
+    assert words_of(runtime)[0][0] == "--systemd-cgroup"
+    assert "run" in words_of(runtime)[0]
+
+
+def test_a_scope_gets_its_properties_beside_what_was_asked_for(tmp_path: Path) -> None:
+    asked = {"org.systemd.property.TasksMax": "uint64 7", "own": "1"}
+    group = control_group(CgroupDriver.SYSTEMD, "c")
+    workload = Workload(id="c", rootfs=tmp_path, args=(), control_group=group, annotations=asked)
+    annotations = a_runtime(tmp_path).prepared(workload).annotations
+    assert annotations == asked | {"org.systemd.property.CollectMode": "'inactive-or-failed'"}
 
 
 # ---- bundle ----------------------------------------------------------------------------------
