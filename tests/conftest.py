@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +29,8 @@ def mount_points() -> set[str]:
 
 
 def network_links() -> set[str]:
-    """Return the host's Pogu bridges and veths."""
-    names = {path.name for path in Path("/sys/class/net").iterdir()}
+    """Return Pogu's bridges and veths in this network namespace; /sys may show another one's."""
+    names = {name for _, name in socket.if_nameindex()}
     return {name for name in names if name.startswith(("pogu", "pg", "veth"))}
 
 
