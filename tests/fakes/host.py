@@ -36,6 +36,7 @@ from pogu.errors import EngineError, NotFound
 from pogu.events import Event, EventBus
 from pogu.images.image import Image
 from pogu.images.store import ImageStore
+from pogu.linux.cgroup_move import GroupMoves
 from pogu.linux.spawn import wait_child
 from pogu.network.model import Endpoint, Network
 from pogu.network.service import Networks
@@ -241,6 +242,7 @@ class FakeHost:
             runtime=self.runtime,
             conmon=self.conmon,
             cgroup=a_cgroup_setup(),
+            moves=GroupMoves(a_cgroup_setup(), begin=lambda wait: None),
             volumes=Volumes(paths=self.paths, db=self.db, events=self.events),
             find=lambda name: self.entries[0],
             links=cast(Links, None),

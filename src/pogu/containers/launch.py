@@ -31,6 +31,7 @@ from pogu.errors import EngineError
 from pogu.images.image import host_architecture
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup import CgroupSetup
+from pogu.linux.cgroup_move import GroupMoves
 from pogu.network.service import Endpoint, Networks
 from pogu.runtime.cdi import edited, read_devices
 from pogu.runtime.conmon import Conmon, Monitored
@@ -59,6 +60,7 @@ class Launcher:
         runtime: OciRuntime,
         conmon: Conmon,
         cgroup: CgroupSetup,
+        moves: GroupMoves,
         volumes: Volumes,
         find: Callable[[str], Entry],
         links: Links,
@@ -71,6 +73,7 @@ class Launcher:
         self._runtime = runtime
         self._conmon = conmon
         self._cgroup = cgroup
+        self._moves = moves
         self._volumes = volumes
         self._links = links
         self._remapper = Remapper(config)
@@ -83,6 +86,7 @@ class Launcher:
 
         Raises: EngineError; then nothing is left behind.
         """
+        self._moves.expect()
         async with contextlib.AsyncExitStack() as held:
             remapped = await self._remap(entry.record, held)
             return await self._launch(entry, held.enter_context(contextlib.ExitStack()), remapped)

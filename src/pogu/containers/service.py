@@ -96,6 +96,7 @@ class Containers:
         self._conmon = conmon
         self._rows = Rows(db)
         cgroup = detect()
+        moves = GroupMoves(cgroup)
         self._registry = Registry()
         self._bundles = Bundles(config.paths)
         self._confinement = Confinement(runtime)
@@ -117,6 +118,7 @@ class Containers:
             runtime=runtime,
             conmon=conmon,
             cgroup=cgroup,
+            moves=moves,
             volumes=volumes,
             find=self._registry.find,
             links=self._links,
@@ -195,7 +197,7 @@ class Containers:
             paths=config.paths,
             registry=self._registry,
             runtime=runtime,
-            moves=GroupMoves(cgroup),
+            moves=moves,
             publish=self._states.publish,
         )
         probes = Probes(

@@ -6,27 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.builders import a_cgroup_setup
 
-from pogu.linux.cgroup import CgroupSetup
 from pogu.linux.cgroup_move import GroupMoves, own_group
 
 OWN = "10:memory:/a\n6:freezer:/host.slice/pogu\n1:cpu,cpuacct:/\n0::/b\n"
 
 
-def a_setup(mode: str) -> CgroupSetup:
-    return CgroupSetup(
-        mode=mode,
-        controllers=frozenset(),
-        swap_limit=False,
-        oom_kill_disable=False,
-        systemd=False,
-    )
-
-
 def moves(tree: Path, begin: Callable[[Callable[[], None]], None], mode: str = "v1") -> GroupMoves:
     own = tree / "own"
     own.write_text(OWN)
-    return GroupMoves(a_setup(mode), root=tree, own=own, begin=begin)
+    return GroupMoves(a_cgroup_setup(mode=mode), root=tree, own=own, begin=begin)
 
 
 def test_our_group_is_found_among_the_hierarchies() -> None:
