@@ -24,8 +24,8 @@ from pogu.config import Paths
 from pogu.containers.entry import Entry
 from pogu.containers.model import ContainerRecord, MountPoint, Status
 from pogu.containers.path_stat import PathStat, absolute, base_name, path_stat
-from pogu.containers.remap import ids_of
 from pogu.containers.rootfs import RootFilesystems
+from pogu.containers.running_ids import ids_of
 from pogu.containers.states import States
 from pogu.containers.view import make_mount_points, mount_volumes, mounted_view, opened_directory
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound, SystemFailure

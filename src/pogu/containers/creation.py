@@ -20,11 +20,12 @@ from pogu.containers.limits import resources_of
 from pogu.containers.links import parse_link
 from pogu.containers.merge import command_line, merge_config
 from pogu.containers.model import ContainerRecord, ContainerState, MountPoint
-from pogu.containers.mounts import WantedMount, plan_mounts, with_source
+from pogu.containers.mount_spec import WantedMount
+from pogu.containers.mounts import plan_mounts, with_source
 from pogu.containers.names import generate_name
 from pogu.containers.registry import Registry
-from pogu.containers.remap import is_remapped, read_mapping
 from pogu.containers.rows import Rows
+from pogu.containers.subordinate import is_remapped, read_mapping
 from pogu.containers.validate import check_name, check_request, network_mode
 from pogu.containers.workload import wanted_rlimits
 from pogu.errors import InvalidParameter, NotFound

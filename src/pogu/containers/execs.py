@@ -16,7 +16,7 @@ from pogu.containers.entry import Entry
 from pogu.containers.execution import Exec, ExecRequest
 from pogu.containers.merge import effective_env
 from pogu.containers.registry import Registry
-from pogu.containers.remap import owner_of_streams
+from pogu.containers.running_ids import owner_of_streams
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup_move import GroupMoves

@@ -21,8 +21,8 @@ from pogu.containers.commit import committed_config, committed_image
 from pogu.containers.entry import Entry
 from pogu.containers.freezer import Freezer
 from pogu.containers.model import ContainerRecord, Status
-from pogu.containers.remap import ids_of
 from pogu.containers.rootfs import RootFilesystems
+from pogu.containers.running_ids import ids_of
 from pogu.containers.states import States
 from pogu.containers.view import mounted_view, opened_directory
 from pogu.errors import Conflict, EngineError, NotFound

@@ -24,8 +24,9 @@ from pogu.containers.linking import Links, with_links
 from pogu.containers.log_options import log_bounds
 from pogu.containers.model import ContainerRecord
 from pogu.containers.namespaces import Namespaces
-from pogu.containers.remap import Remapped, Remapper, give_streams
+from pogu.containers.remap import Remapped, Remapper
 from pogu.containers.rootfs import RootFilesystems
+from pogu.containers.running_ids import give_streams
 from pogu.containers.workload import container_workload
 from pogu.errors import EngineError
 from pogu.images.image import host_architecture

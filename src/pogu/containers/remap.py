@@ -1,4 +1,4 @@
-"""Service: the user namespaces of containers: which IDs, and what of the host they get to see.
+"""Service: the user namespaces of containers, and what of the host they get to see.
 
 On disk all IDs are the container's own, whether it is remapped or not: layers, writable layers and
 volumes are mounted through a mapping. What the runtime needs of it has a place that the
@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import grp
 import os
-import pwd
 import secrets
 import stat
 from collections.abc import AsyncIterator, Container, Iterator
@@ -27,119 +25,18 @@ from pathlib import Path
 import msgspec
 
 from pogu.config import Config, Paths
-from pogu.containers.entry import Entry
 from pogu.containers.model import MountPoint
+from pogu.containers.subordinate import is_remapped, read_mapping
 from pogu.errors import SystemFailure
 from pogu.linux import mount as kernel
 from pogu.linux.idmap import (
     IdMapping,
-    free_range,
-    parse_subordinate,
-    to_ranges,
 )
-from pogu.linux.userns import held_namespaces, mapping_of_process, mount_namespace
+from pogu.linux.userns import held_namespaces, mount_namespace
 from pogu.model.container import HostConfig
 from pogu.storage.overlay import OverlayMount, mount_overlay
 
-__all__ = [
-    "Remapped",
-    "Remapper",
-    "give_streams",
-    "ids_of",
-    "is_remapped",
-    "owner_of_streams",
-    "read_mapping",
-    "sweep_remapped",
-]
-
-_DOCKERS_USER = "dockremap"
-_SUBUID, _SUBGID = Path("/etc/subuid"), Path("/etc/subgid")
-
-
-def is_remapped(host: HostConfig, setting: str) -> bool:
-    """True for a container with a user namespace; `setting` is the key `userns_remap`."""
-    return host.userns_mode == "remap" or bool(setting and host.userns_mode != "host")
-
-
-def read_mapping(setting: str, *, subuid: Path = _SUBUID, subgid: Path = _SUBGID) -> IdMapping:
-    """Return the IDs that a value of `userns_remap` stands for, as they are given today.
-
-    `default`: those of `dockremap`, as Docker has it, else the first that nobody has.
-    Raises: SystemFailure in Docker's words when there are none.
-    """
-    uid_text, gid_text = _read(subuid), _read(subgid)
-    if setting in ("", "default"):
-        uids = parse_subordinate(uid_text, _DOCKERS_USER)
-        gids = parse_subordinate(gid_text, _DOCKERS_USER)
-        if not uids or not gids:
-            uids = gids = [free_range(uid_text, gid_text)]
-        return IdMapping(to_ranges(uids), to_ranges(gids))
-    user, _, group = setting.partition(":")
-    users, groups = _user_names(user), _group_names(group or user)
-    uids = parse_subordinate(uid_text, *users)
-    gids = parse_subordinate(gid_text, *groups)
-    for found, kind, names, file in (
-        (uids, "subuid", users, subuid),
-        (gids, "subgid", groups, subgid),
-    ):
-        if not found:
-            raise SystemFailure(
-                f"no {kind} ranges found for {'user' if kind == 'subuid' else 'group'}"
-                f' "{names[0]}"',
-                hint=f"echo {names[0]}:100000:65536 >> {file}",
-            )
-    return IdMapping(to_ranges(uids), to_ranges(gids))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
-
-
-def _user_names(user: str) -> tuple[str, ...]:
-    """Name and number, as subuid(5) takes both."""
-    try:
-        found = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
-    except KeyError:
-        return (user,)
-    return found.pw_name, str(found.pw_uid)
-
-
-def _group_names(group: str) -> tuple[str, ...]:
-    try:
-        found = grp.getgrgid(int(group)) if group.isdecimal() else grp.getgrnam(group)
-    except KeyError:
-        return (group,)
-    return found.gr_name, str(found.gr_gid)
-
-
-def ids_of(entry: Entry) -> IdMapping | None:
-    """How the files of a container are shifted where it has them mounted; what is mounted of one
-    that does not run, and what lies on disk, is not.
-    """
-    return mapping_of_process(entry.state.pid) if entry.active else None
-
-
-def owner_of_streams(pid: int, uid: int, gid: int) -> tuple[int, int] | None:
-    """Who on the host must own a process's pipes, so that it may open /dev/stdout anew; None in
-    the host's user namespace, where the runtime sees to it, and for an ID that it does not have.
-    """
-    mapping = mapping_of_process(pid)
-    with contextlib.suppress(ValueError):
-        return mapping.outside(uid, gid) if mapping else None
-    return None
-
-
-def give_streams(pid: int, uid: int, gid: int) -> None:
-    """Let a created process own its pipes: runc leaves them the host's root's."""
-    owner = owner_of_streams(pid, uid, gid)
-    for fd in (0, 1, 2):
-        path = f"/proc/{pid}/fd/{fd}"
-        with contextlib.suppress(OSError):
-            if owner is not None and stat.S_ISFIFO(os.stat(path).st_mode):
-                os.chown(path, *owner)
+__all__ = ["Remapped", "Remapper", "sweep_remapped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

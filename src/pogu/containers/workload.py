@@ -11,7 +11,8 @@ from pathlib import Path
 from pogu.containers.limits import resources_of
 from pogu.containers.merge import effective_env
 from pogu.containers.model import ContainerRecord
-from pogu.containers.mounts import by_depth, oci_mounts, tmpfs_mounts
+from pogu.containers.mounts import by_depth, oci_mounts
+from pogu.containers.tmpfs import tmpfs_mounts
 from pogu.errors import InvalidParameter
 from pogu.linux.apparmor import DEFAULT_PROFILE, UNCONFINED
 from pogu.linux.cgroup import CgroupSetup

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pogu.containers.remap import is_remapped, read_mapping
+from pogu.containers.subordinate import is_remapped, read_mapping
 from pogu.errors import SystemFailure
 from pogu.linux.idmap import IdMapping, IdRange
 from pogu.model.container import HostConfig
