@@ -152,3 +152,15 @@ def test_rm_link_takes_the_link_alone(docker: DockerCli, engine: EngineProcess) 
     assert "db" not in docker.ok("exec", "web", "cat", "/etc/hosts")
     assert docker.show("{{.State.Running}}", "store") == "true"
     assert "No such container: web/db" in engine.refused("rm", "--link", "web/db")
+
+
+def test_a_limit_of_kernel_memory_is_taken_with_a_warning(
+    docker: DockerCli, engine: EngineProcess
+) -> None:
+    docker.ok("create", "--name", "web", "busybox")
+    warning = "Specifying a kernel memory limit is deprecated"
+    for program in (docker, engine):
+        done = program.call("update", "--kernel-memory", "50m", "web")
+        assert done.stdout.startswith("web\n")
+        assert warning in done.stdout + done.stderr
+    assert docker.ok("update", "--cpus", "1", "web") == "web"

@@ -61,6 +61,7 @@ def test_a_monitor_that_is_killed_while_the_engine_is_dead_too(engine: EnginePro
     engine.kill()
     os.kill(monitor, signal.SIGKILL)
     assert engine.status("alone") == "exited"
+    assert engine.ok("wait", "alone") == "255"
     engine.ok("start", "alone")
     assert engine.ok("exec", "alone", "echo", "lives") == "lives"
     engine.ok("rm", "-f", "alone")

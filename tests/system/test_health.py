@@ -57,7 +57,10 @@ def test_changes_are_events(engine: EngineProcess) -> None:
     becomes(engine, "told", "healthy")
     window = ("--since", f"{began:.3f}", "--until", f"{time.time() + 0.01:.3f}")
     chosen = ("--filter", "container=told", "--format", "{{.Action}}")
-    assert "health_status: healthy" in engine.ok("events", *window, *chosen).splitlines()
+    told = engine.ok("events", *window, *chosen).splitlines()
+    assert "health_status: healthy" in told
+    probe = ["exec_create: /bin/sh -c true", "exec_start: /bin/sh -c true", "exec_die"]
+    assert [action for action in told if action.startswith("exec_")][:3] == probe
     engine.ok("rm", "-f", "told")
 
 

@@ -172,6 +172,7 @@ def changeable_limits(values: Values) -> Json:
         "CpuRealtimeRuntime": values.number("cpu-rt-runtime") or 0,
         "CpusetCpus": values.text("cpuset-cpus"),
         "CpusetMems": values.text("cpuset-mems"),
+        "KernelMemory": size_of(values, "kernel-memory"),
         "MemoryReservation": size_of(values, "memory-reservation"),
         "MemorySwap": size_of(values, "memory-swap"),
         "PidsLimit": values.number("pids-limit"),

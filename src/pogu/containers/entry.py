@@ -96,7 +96,9 @@ class Entry:
             self.restarter = None
 
     def exit_status(self) -> ExitStatus:
-        return ExitStatus(exit_code=self.state.exit_code, error=self.state.error)
+        """With the error of a start that failed; that a monitor died is no failure to wait."""
+        lost = bool(self.state.ends) and bool(self.state.ends[-1].lost)
+        return ExitStatus(exit_code=self.state.exit_code, error="" if lost else self.state.error)
 
     def add_waiter(
         self, waiters: list[asyncio.Future[ExitStatus]], future: asyncio.Future[ExitStatus]

@@ -8,7 +8,7 @@ import re
 from pogu.errors import InvalidParameter
 from pogu.model.container import HostConfig
 
-__all__ = ["check_limits", "check_sysctls"]
+__all__ = ["check_limits", "check_sysctls", "kernel_memory_warnings"]
 
 _MINIMUM_MEMORY = 6 * 1024 * 1024
 _RLIMITS = frozenset(
@@ -32,6 +32,15 @@ def check_limits(host: HostConfig) -> list[str]:
     _check_cpu(host)
     _check_others(host)
     return warnings
+
+
+def kernel_memory_warnings(limit_bytes: int) -> list[str]:
+    """Any limit of it is taken and comes to nothing."""
+    if not limit_bytes:
+        return []
+    return [
+        "Specifying a kernel memory limit is deprecated and will be removed in a future release."
+    ]
 
 
 def check_sysctls(host: HostConfig, *, network: str) -> None:

@@ -7,7 +7,9 @@ goes on where this one was.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -56,7 +58,7 @@ class Probes:
         *,
         prober: Prober,
         note: Callable[[Entry, Health], None],
-        publish: Callable[[Entry, str], None],
+        publish: Callable[..., None],
         clock_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -123,13 +125,19 @@ class Probes:
     async def _run(self, entry: Entry, check: HealthCheck, keep: Sink) -> int:
         """Raises: TimeoutError after the probe was killed; EngineError when it cannot run."""
         spec = self._prober.spec(entry, ExecRequest(cmd=check.command))
+        exec_id, words = secrets.token_hex(32), " ".join(check.command)
+        for action in ("exec_create", "exec_start"):
+            self._publish(entry, f"{action}: {words}", execID=exec_id)
         process = await self._prober.run(entry, spec, sink=keep)
+        ended = functools.partial(self._publish, entry, "exec_die", execID=exec_id)
         try:
-            return await asyncio.wait_for(process.wait(), check.timeout_ns / 1e9)
+            code = await asyncio.wait_for(process.wait(), check.timeout_ns / 1e9)
+            ended(exitCode=str(code))
+            return code
         except TimeoutError:
             process.kill()
             try:
-                await asyncio.wait_for(process.wait(), _KILLED_S)
+                ended(exitCode=str(await asyncio.wait_for(process.wait(), _KILLED_S)))
             except (TimeoutError, EngineError):
                 log.warning("container=%s: a probe does not end", entry.id[:12])
             raise

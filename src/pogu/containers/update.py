@@ -12,7 +12,9 @@ __all__ = ["changes_limits", "updated"]
 
 def changes_limits(asked: UpdateRequest) -> bool:
     """False when only the restart policy is meant: nothing to tell the kernel."""
-    policy_only = UpdateRequest(restart_policy=asked.restart_policy)
+    policy_only = UpdateRequest(
+        restart_policy=asked.restart_policy, kernel_memory=asked.kernel_memory
+    )
     return asked != policy_only
 
 
@@ -32,7 +34,7 @@ def updated(host: HostConfig, asked: UpdateRequest) -> HostConfig:
     changes: dict[str, object] = {
         name: value
         for name in asked.__struct_fields__
-        if name != "restart_policy" and (value := getattr(asked, name))
+        if name not in ("restart_policy", "kernel_memory") and (value := getattr(asked, name))
     }
     changes["memory_swap"] = swap
     if asked.pids_limit is not None:

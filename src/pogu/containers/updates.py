@@ -7,6 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from pogu.containers.entry import Entry
+from pogu.containers.limit_rules import kernel_memory_warnings
 from pogu.containers.limits import resources_of
 from pogu.containers.model import Status
 from pogu.containers.rows import Rows
@@ -36,7 +37,7 @@ class Updates:
     async def update(self, entry: Entry, asked: UpdateRequest) -> list[str]:
         """Return warnings. Raises: InvalidParameter, Conflict; then nothing has changed."""
         host = updated(entry.record.host_config, asked)
-        warnings = check_changeable(host)
+        warnings = check_changeable(host) + kernel_memory_warnings(asked.kernel_memory)
         limits = None
         if changes_limits(asked):
             limits, more = resources_of(host, self._cgroup)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
-from pogu.containers.limit_rules import check_limits, check_sysctls
+from pogu.containers.limit_rules import check_limits, check_sysctls, kernel_memory_warnings
 from pogu.containers.links import parse_link
 from pogu.containers.log_options import check_log_config
 from pogu.containers.ports import parse_exposed, requested_ports
@@ -237,8 +237,4 @@ def _check_drivers(host: HostConfig, warnings: list[str]) -> None:
             "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
             "Pogu sets no limit to a container's writable layer; `pogu ps -s` shows its size",
         )
-    if host.kernel_memory:
-        warnings.append(
-            "Specifying a kernel memory limit is deprecated and will be removed in a future"
-            " release."
-        )
+    warnings += kernel_memory_warnings(host.kernel_memory)

@@ -255,6 +255,7 @@ class UpdateRequest(_Wire, frozen=True, kw_only=True):
     cpu_realtime_runtime: int = 0
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
+    kernel_memory: int = 0
     memory_reservation: int = 0
     memory_swap: int = 0
     pids_limit: int | None = None

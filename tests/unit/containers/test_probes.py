@@ -51,18 +51,25 @@ class Bench:
         self.script = list(script)
         self.slept: list[float] = []
         self.told: list[str] = []
+        self.execs: list[tuple[str, dict[str, str]]] = []
         self.commands: list[tuple[str, ...]] = []
         self.before_probe: Callable[[], None] = lambda: None
         self.probes = Probes(
             prober=self,
             note=self._note,
-            publish=lambda _entry, action: self.told.append(action),
+            publish=self._publish,
             clock_ns=lambda: self.now_ns,
             sleep=self._sleep,
         )
 
     def _note(self, entry: Entry, health: Health) -> None:
         entry.state = msgspec.structs.replace(entry.state, health=health)
+
+    def _publish(self, _entry: Entry, action: str, **attributes: str) -> None:
+        if attributes:
+            self.execs.append((action, attributes))
+        else:
+            self.told.append(action)
 
     async def _sleep(self, seconds: float) -> None:
         if not self.script:
@@ -100,6 +107,16 @@ async def test_each_change_of_the_status_is_told_once() -> None:
     assert health.status is HealthStatus.HEALTHY
     assert bench.slept == [2.0] * 5
     assert bench.commands[0] == ("ask",)
+
+
+async def test_a_probe_is_an_exec_to_whoever_listens() -> None:
+    bench = Bench(Scripted(3), Scripted(None))
+    await bench.go()
+    actions = [action for action, _ in bench.execs]
+    assert actions == ["exec_create: ask", "exec_start: ask", "exec_die"] * 2
+    assert [told["exitCode"] for _, told in bench.execs if "exitCode" in told] == ["3", "137"]
+    ids = [told["execID"] for _, told in bench.execs]
+    assert ids[0] == ids[1] == ids[2] != ids[3]
 
 
 async def test_what_a_probe_said_is_kept_with_its_times() -> None:
