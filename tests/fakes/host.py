@@ -40,8 +40,9 @@ from pogu.linux.cgroup_move import GroupMoves
 from pogu.linux.spawn import wait_child
 from pogu.network.model import Endpoint, Network
 from pogu.network.service import Networks
+from pogu.runtime.attach_stream import AttachStream
 from pogu.runtime.broadcast import Listener
-from pogu.runtime.conmon import AttachStream, Conmon, Monitored
+from pogu.runtime.conmon import Conmon, Monitored
 from pogu.runtime.oci_runtime import OciRuntime, RuntimeState
 from pogu.volumes.service import Volumes
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import select
 import signal
 import socket
 import subprocess
@@ -36,10 +38,10 @@ def _clean(engine: EngineProcess) -> Iterator[None]:
 
 
 @contextmanager
-def attached(
+def asking(
     engine: EngineProcess, name: str, *, stdin: bool = False, logs: bool = False
 ) -> Iterator[socket.socket]:
-    """A client that has attached and does not read."""
+    """A client that wants to attach and has no answer yet."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(60)
         client.connect(str(engine.socket))
@@ -48,10 +50,23 @@ def attached(
             f"POST /v1.43/containers/{name}/attach?{query} HTTP/1.1\r\nHost: x\r\n"
             "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode()
         )
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += client.recv(1)
-        assert head.startswith(b"HTTP/1.1 101")
+        yield client
+
+
+def read_head(client: socket.socket) -> None:
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += client.recv(1)
+    assert head.startswith(b"HTTP/1.1 101")
+
+
+@contextmanager
+def attached(
+    engine: EngineProcess, name: str, *, stdin: bool = False, logs: bool = False
+) -> Iterator[socket.socket]:
+    """A client that has attached and does not read."""
+    with asking(engine, name, stdin=stdin, logs=logs) as client:
+        read_head(client)
         yield client
 
 
@@ -80,6 +95,35 @@ def expected(lines: int) -> str:
 
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def standing_still(engine: EngineProcess, name: str) -> Iterator[None]:
+    """The container's monitor, as on a busy host."""
+    directory = engine.run_root / "containers" / engine.ok("inspect", "-f", "{{.Id}}", name)
+    conmon = int((directory / "conmon.pid").read_text())
+    os.kill(conmon, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(conmon, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("kind", ["-d", "-di", "-dt"])
+def test_who_has_the_answer_hears_all_that_it_causes(engine: EngineProcess, kind: str) -> None:
+    script = "until test -e /go; do sleep 0.02; done; echo first; sleep 0.1; echo second"
+    engine.ok("run", kind, "--name", "loud", "busybox", "sh", "-c", script)
+    with ExitStack() as stack:
+        with standing_still(engine, "loud"):
+            with asking(engine, "loud"):
+                pass
+            engine.kill()  # the next one's connection waits behind this one's
+            engine.ok("ps", "-q")
+            client = stack.enter_context(asking(engine, "loud"))
+            assert not select.select([client], [], [], 0.3)[0]
+        read_head(client)
+        engine.ok("exec", "loud", "touch", "/go")
+        assert b"first" in client.makefile("rb").read()
 
 
 def test_a_client_that_does_not_read_stalls_neither_the_others_nor_the_log(

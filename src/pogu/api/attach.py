@@ -37,6 +37,7 @@ class _Attachment:
     call: Call
     container: Container
     client: Client
+    joining: asyncio.Future[Listener]
     keys: DetachKeys | None
     framed: bool
 
@@ -54,26 +55,17 @@ class _Attachment:
 
     async def _live(self) -> None:
         """End when the output ends, when the client leaves, or at the detach keys."""
-        containers, name = self.call.engine.containers, self.container.id
-        runs = containers.resolve(name).state.status in (Status.RUNNING, Status.PAUSED)
-        attaching = asyncio.ensure_future(containers.attach(name))
+        runs = self.joining.done()
         try:
             if self.call.flag("logs") and not runs:
                 await asyncio.sleep(0)  # it waits for the start before the log is read
                 await _write_all(self._log(until_ns=time.time_ns()), self.client)
-            listener = await attaching
+            listener = await self.joining
         except EngineError:
             if self.container.state.status is Status.RUNNING:
                 raise
             return  # it was never started: whoever starts it is told why
-        finally:
-            if not attaching.done():
-                attaching.cancel()
-        try:
-            from_log = self.call.flag("logs") and runs
-            await self._pump(listener, from_log=from_log)
-        finally:
-            await listener.aclose()
+        await self._pump(listener, from_log=self.call.flag("logs") and runs)
 
     async def _pump(self, listener: Listener, *, from_log: bool) -> None:
         feeds = self.call.flag("stdin") and self.container.record.config.open_stdin
@@ -135,17 +127,42 @@ def _asked(call: Call) -> tuple[Container, DetachKeys | None]:
     return container, DetachKeys(keys) if container.record.config.tty else None
 
 
+@contextlib.asynccontextmanager
+async def _joining(call: Call, container: Container) -> AsyncIterator[asyncio.Future[Listener]]:
+    """Begin to listen. To one that runs before the client has its answer: it hears of all that it
+    causes then.
+    """
+    containers = call.engine.containers
+    runs = containers.resolve(container.id).state.status in (Status.RUNNING, Status.PAUSED)
+    joining = asyncio.ensure_future(containers.attach(container.id))
+    try:
+        if runs:
+            await asyncio.wait({joining})
+        yield joining
+    finally:
+        joining.cancel()
+        for listener in await asyncio.gather(joining, return_exceptions=True):
+            if isinstance(listener, Listener):
+                await listener.aclose()
+
+
 async def attach(call: Call) -> StreamResponse:
     """Hijack; both sides may end alone."""
     container, keys = _asked(call)
     terminal = container.record.config.tty
-    connection = hijack(call, stream_type(call, terminal=terminal))
-    try:
-        await _Attachment(
-            call=call, container=container, client=connection, keys=keys, framed=not terminal
-        ).serve()
-    finally:
-        connection.close()
+    async with _joining(call, container) as joining:
+        connection = hijack(call, stream_type(call, terminal=terminal))
+        try:
+            await _Attachment(
+                call=call,
+                container=container,
+                client=connection,
+                joining=joining,
+                keys=keys,
+                framed=not terminal,
+            ).serve()
+        finally:
+            connection.close()
     return HijackedResponse()
 
 
@@ -156,13 +173,19 @@ async def attach_websocket(call: Call) -> StreamResponse:
     from pogu.api.websocket import WebSocket  # most engines never meet one
 
     container, keys = _asked(call)
-    socket = await WebSocket.accept(call)
-    try:
-        await _Attachment(
-            call=call, container=container, client=socket, keys=keys, framed=False
-        ).serve()
-    finally:
-        await socket.close()
+    async with _joining(call, container) as joining:
+        socket = await WebSocket.accept(call)
+        try:
+            await _Attachment(
+                call=call,
+                container=container,
+                client=socket,
+                joining=joining,
+                keys=keys,
+                framed=False,
+            ).serve()
+        finally:
+            await socket.close()
     return socket.response
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from pogu.containers.entry import Entry
@@ -26,9 +27,27 @@ class Attachments:
                 future.set_result(self._broadcast(entry).join(foreground=True))
         entry.attachers.clear()
 
-    def attach(self, entry: Entry) -> Listener:
+    async def attach(self, entry: Entry) -> Listener:
         """Listen to a container that runs. Raises: SystemFailure when it has just ended."""
-        return self._broadcast(entry).join(foreground=False)
+        broadcast = self._broadcast(entry)
+        listener = broadcast.join(foreground=False)
+        try:
+            await broadcast.begun()
+        except BaseException:
+            await listener.aclose()
+            raise
+        return listener
+
+    async def wait(self, entry: Entry) -> Listener:
+        """Listen from the next start on. Raises: EngineError when it fails."""
+        future: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
+        entry.attachers.append(future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                await future.result().aclose()
+            raise
 
     def _broadcast(self, entry: Entry) -> Broadcast:
         if entry.broadcast is None or entry.broadcast.over:

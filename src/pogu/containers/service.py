@@ -501,10 +501,8 @@ class Containers:
         entry = self._registry.find(name)
         self._states.publish(entry, "attach")
         if entry.active:
-            return self._attachments.attach(entry)
-        future: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
-        entry.attachers.append(future)
-        return await future
+            return await self._attachments.attach(entry)
+        return await self._attachments.wait(entry)
 
     def detached(self, name: str) -> None:
         """Publish that a client left with its detach keys."""

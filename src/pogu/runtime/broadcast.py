@@ -20,8 +20,8 @@ from pathlib import Path
 
 from pogu.errors import SystemFailure
 from pogu.linux.blocking import in_thread_to_end
+from pogu.runtime.attach_stream import AttachStream
 from pogu.runtime.backlog import Backlog, Packet
-from pogu.runtime.conmon import AttachStream
 
 __all__ = ["Broadcast", "Listener"]
 
@@ -167,8 +167,9 @@ class Broadcast:
         self._stdin_once = stdin_once
         self._listeners: list[Listener] = []
         self._writing = asyncio.Lock()
+        self._accepted: asyncio.Future[None] | None = None
         self.over = False
-        """The output has ended, or nobody listened any more: the next one begins anew."""
+        """The output has ended, or came when nobody listened: the next one begins anew."""
         self._reading = asyncio.create_task(self._read(), name=name)
         self._reading.add_done_callback(self._end)
 
@@ -179,8 +180,25 @@ class Broadcast:
         self._listeners.append(listener)
         return listener
 
+    async def begun(self) -> None:
+        """Return when nothing is missed that the process writes from now on.
+
+        At its start it misses nothing anyway: there is no other connection before.
+        """
+        if not self._ends_input:
+            if self._accepted is None:
+                self._accepted = asyncio.ensure_future(self._stream.accepted())
+            await asyncio.shield(self._accepted)
+
+    @property
+    def _ends_input(self) -> bool:
+        return self._stdin_once and self._stream.holds_stdin
+
     async def _read(self) -> None:
         async for packets in self._stream.batches():
+            if not self._listeners and not self._ends_input:
+                self.over = True  # who comes now begins anew
+                return
             for listener in self._listeners:
                 listener.put(packets)
             for listener in tuple(self._listeners):
@@ -198,12 +216,9 @@ class Broadcast:
             log.error("reading a container's output failed", exc_info=reading.exception())
 
     def leave(self, listener: Listener) -> None:
-        """When nobody is left nothing is read any more, unless that would end the input."""
-        if listener not in self._listeners:
-            return
-        self._listeners.remove(listener)
-        if not self._listeners and not (self._stdin_once and self._stream.holds_stdin):
-            self.stop()
+        """When nobody is left, the next output ends it, unless that would end the input."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
 
     def stop(self) -> None:
         """Let go of the container, which goes on. Idempotent."""

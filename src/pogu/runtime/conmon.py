@@ -13,8 +13,6 @@ import json
 import os
 import shlex
 import shutil
-import socket
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,17 +20,13 @@ from pogu.config import Config
 from pogu.errors import SystemFailure
 from pogu.linux.process import read_some, run
 from pogu.linux.spawn import spawn, wait_child, wait_pidfd
+from pogu.runtime.attach_stream import AttachStream
 from pogu.runtime.failure import runtime_failure
-from pogu.runtime.held_stdin import HeldStdin, Hold
+from pogu.runtime.held_stdin import Hold
 from pogu.runtime.journal_entries import JournalFields
 from pogu.runtime.oci_runtime import OciRuntime
 
-__all__ = ["AttachStream", "Conmon", "Monitored", "conmon_argv"]
-
-_CHUNK = 8192
-"""conmon reads stdin in packets of this size."""
-
-_BATCH = 32
+__all__ = ["Conmon", "Monitored", "conmon_argv"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,84 +36,6 @@ class Monitored:
     container_id: str
     pid: int
     conmon_pid: int
-
-
-class AttachStream:
-    """One connection to a container's stdio, which conmon waits for: see `Broadcast`."""
-
-    def __init__(self, connection: socket.socket, stdin: HeldStdin | None = None) -> None:
-        """`stdin`: where the input goes; None = through the connection, and ends with it."""
-        self._socket = connection
-        self._stdin = stdin
-        self._stdin_open = True
-        if stdin is not None:
-            self._end_input()  # conmon closes its own write end
-
-    @property
-    def holds_stdin(self) -> bool:
-        """True when the end of the connection may be the end of the input."""
-        return self._stdin is None
-
-    async def batches(self) -> AsyncIterator[list[tuple[int, bytes]]]:
-        """Yield what has come, (1 stdout | 2 stderr, bytes), until the container's output ends."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                packet = await loop.sock_recv(self._socket, _CHUNK + 1)
-                packets = []
-                while packet:
-                    packets.append((2 if packet[0] == 3 else 1, packet[1:]))
-                    packet = self._at_once(len(packets))
-            except OSError:
-                return
-            if not packets:
-                return
-            yield packets
-
-    def _at_once(self, number: int) -> bytes:
-        """The next packet if it is there; empty when not, or at the end: the next wait says so."""
-        if number >= _BATCH:
-            return b""
-        try:
-            return self._socket.recv(_CHUNK + 1)
-        except OSError:
-            return b""
-
-    async def write(self, data: bytes) -> None:
-        """Feed stdin; what comes after the container's end is dropped."""
-        if self._stdin is not None:
-            await self._stdin.write(data)
-            return
-        loop = asyncio.get_running_loop()
-        view = memoryview(data)
-        with contextlib.suppress(OSError):
-            for at in range(0, len(view), _CHUNK):
-                await loop.sock_sendall(self._socket, view[at : at + _CHUNK])
-
-    async def close_stdin(self) -> None:
-        """End of file for the process. Idempotent."""
-        if self._stdin is not None:
-            self._stdin.end()
-        elif self._stdin_open:
-            self._stdin_open = False
-            self._end_input()
-
-    def _end_input(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-
-    def hang_up(self) -> None:
-        """Nothing comes or goes any more; who waits to write is woken."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        if self._stdin is not None:
-            self._stdin.give_up()
-
-    def close(self) -> None:
-        """Idempotent; the container goes on."""
-        self._socket.close()
-        if self._stdin is not None:
-            self._stdin.close()
 
 
 def conmon_argv(
@@ -315,24 +231,17 @@ class Conmon:
         return self._takes_fields
 
     def attach(self, container_id: str) -> AttachStream:
-        """Connect to the attach socket. Works before start, so no byte is missed."""
-        run_dir = self._dir(container_id)
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        connection.setblocking(False)
+        """Connect to the container's stdio: nothing that it writes after its start is missed.
+
+        Raises: SystemFailure when it has just ended.
+        """
         try:
-            directory = os.open(run_dir, os.O_PATH | os.O_DIRECTORY)
-            try:
-                connection.connect(f"/proc/self/fd/{directory}/attach")
-            finally:
-                os.close(directory)
-            stdin = HeldStdin.of(run_dir, self._recorded_pid(container_id))
+            return AttachStream.connected(self._dir(container_id), self._recorded_pid(container_id))
         except OSError as err:
-            connection.close()
             raise SystemFailure(
                 f"cannot attach to container {container_id}: {err.strerror}",
                 hint="it may just have ended: look at its logs",
             ) from err
-        return AttachStream(connection, stdin)
 
     def _control(self, container_id: str, message: str) -> None:
         try:

@@ -12,8 +12,8 @@ import pytest
 
 from pogu.errors import SystemFailure
 from pogu.runtime import broadcast as module
+from pogu.runtime.attach_stream import AttachStream
 from pogu.runtime.broadcast import Broadcast, Listener
-from pogu.runtime.conmon import AttachStream
 
 
 class Wire:
@@ -173,9 +173,14 @@ async def test_input_that_a_client_left_open_stays_open(tmp_path: Path) -> None:
         assert await asyncio.get_running_loop().sock_recv(wire.conmon, 100) == b"more"
 
 
-async def test_without_listeners_nothing_is_read(tmp_path: Path) -> None:
+async def test_the_first_output_that_nobody_hears_is_the_last_that_is_read(tmp_path: Path) -> None:
     async with a_wire(tmp_path) as wire:
         broadcast = wire.begin()
         await broadcast.join(foreground=True).aclose()
-        assert broadcast.over
+        listener = broadcast.join(foreground=False)  # nothing was said meanwhile
+        await wire.say(b"heard")
+        assert await anext(aiter(listener)) == (1, b"heard")
+        await listener.aclose()
+        await wire.say(b"not heard")
         assert await asyncio.get_running_loop().sock_recv(wire.conmon, 100) == b""
+        assert broadcast.over

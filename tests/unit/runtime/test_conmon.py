@@ -18,7 +18,8 @@ from tests.fakes.program import a_program, calls_of
 from pogu.config import Config, Paths
 from pogu.errors import EngineError, SystemFailure
 from pogu.runtime import conmon as conmon_module
-from pogu.runtime.conmon import AttachStream, Conmon, conmon_argv
+from pogu.runtime.attach_stream import AttachStream
+from pogu.runtime.conmon import Conmon, conmon_argv
 from pogu.runtime.journal_entries import JournalFields
 from pogu.runtime.oci_runtime import OciRuntime
 
