@@ -87,8 +87,8 @@ class Launcher:
 
         Raises: EngineError; then nothing is left behind.
         """
-        self._moves.expect()
         async with contextlib.AsyncExitStack() as held:
+            held.enter_context(self._moves.expected())
             remapped = await self._remap(entry.record, held)
             return await self._launch(entry, held.enter_context(contextlib.ExitStack()), remapped)
 

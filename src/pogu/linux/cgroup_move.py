@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pogu.linux.blocking import begin_in_thread
@@ -19,6 +21,9 @@ __all__ = ["GroupMoves", "own_group"]
 
 _CONTROLLER = "freezer"
 """Service managers move processes in the other hierarchies, never in this one."""
+
+_PAUSE_S = 0.005
+"""Shorter than a grace period, or the next one to move would wait again."""
 
 
 class GroupMoves:
@@ -31,18 +36,48 @@ class GroupMoves:
         root: Path = CGROUP_ROOT,
         own: Path = Path("/proc/self/cgroup"),
         begin: Callable[[Callable[[], None]], None] = begin_in_thread,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._moves = setup.mode in ("v1", "hybrid")
         self._root = root
         self._own = own
         self._begin = begin
+        self._pause = pause
         self._waits = False
+        self._lock = threading.Lock()
+        self._expecting = 0
+        self._keeps = False
 
     def expect(self) -> None:
         """Begin the wait, in a thread: a process is moved within milliseconds. Never fails."""
         if self._moves and not self._waits:
             self._waits = True
             self._begin(self._wait)
+
+    @contextlib.contextmanager
+    def expected(self) -> Iterator[None]:
+        """Begin the wait; who moves a process inside the block waits for the rest of it at most."""
+        with self._lock:
+            self._expecting += 1
+            begins = self._moves and not self._keeps
+            self._keeps = self._keeps or begins
+        if begins:
+            self._begin(self._keep)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._expecting -= 1
+
+    def _keep(self) -> None:
+        while self._is_expected():
+            self._wait()
+            self._pause(_PAUSE_S)
+
+    def _is_expected(self) -> bool:
+        with self._lock:
+            self._keeps = self._expecting > 0
+            return self._keeps
 
     def _wait(self) -> None:
         """Move this process to where it is: nothing changes, but the lock is taken."""

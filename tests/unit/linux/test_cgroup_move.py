@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,3 +57,50 @@ def test_one_wait_serves_all_who_expect_it(tmp_path: Path) -> None:
     begun[0]()
     several.expect()
     assert len(begun) == 2
+
+
+def test_one_thread_keeps_the_wait_for_all_and_ends_with_the_last(tmp_path: Path) -> None:
+    begun: list[Callable[[], None]] = []
+    pauses: list[float] = []
+    kept = GroupMoves(
+        a_cgroup_setup(mode="v1"),
+        root=tmp_path,
+        own=tmp_path / "own",
+        begin=begun.append,
+        pause=pauses.append,
+    )
+    with kept.expected(), kept.expected():
+        pass
+    (keep,) = begun
+    keep()
+    assert pauses == []
+    with kept.expected():
+        assert len(begun) == 2
+
+
+def test_a_move_goes_on_until_the_last_block_ends(tmp_path: Path) -> None:
+    begun: list[Callable[[], None]] = []
+    ends = contextlib.ExitStack()
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            ends.close()
+
+    kept = GroupMoves(
+        a_cgroup_setup(mode="v1"),
+        root=tmp_path,
+        own=tmp_path / "own",
+        begin=begun.append,
+        pause=pause,
+    )
+    ends.enter_context(kept.expected())
+    begun[0]()
+    assert len(pauses) == 3
+
+
+def test_nothing_is_expected_on_v2(tmp_path: Path) -> None:
+    begun: list[Callable[[], None]] = []
+    with moves(tmp_path, begun.append, "v2").expected():
+        assert begun == []
