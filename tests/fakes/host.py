@@ -108,7 +108,7 @@ class FakeRuntime(OciRuntime):
         if container_id in self._host.children:
             os.kill(self._host.children[container_id], signal.SIGCONT)
 
-    async def start(self, container_id: str) -> None:
+    async def start(self, container_id: str, pid: int = 0) -> None:
         if self.start_error:
             raise self.start_error
 

@@ -94,7 +94,8 @@ class Lifecycle:
             entry.ended.clear()
             self._record_start(entry, monitored)
             entry.hold_process()
-            await self._runtime.start(entry.id)
+            has_hooks = bool(entry.record.host_config.device_requests)  # CDI's
+            await self._runtime.start(entry.id, 0 if has_hooks else monitored.pid)
         except BaseException:
             entry.ended.set()
             entry.drop_process()

@@ -17,7 +17,7 @@ from pathlib import Path
 from pogu.errors import CommandFailed, SystemFailure
 from pogu.linux.spawn import reap, spawn, wait_child
 
-__all__ = ["Completed", "read_some", "run", "write_all"]
+__all__ = ["Completed", "read_some", "ready", "run", "write_all"]
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ async def read_some(fd: int, size: int = 1 << 16) -> bytes:
         try:
             return os.read(fd, size)
         except BlockingIOError:
-            await _ready(fd, write=False)
+            await ready(fd, write=False)
 
 
 async def write_all(fd: int, data: bytes) -> None:
@@ -157,17 +157,18 @@ async def write_all(fd: int, data: bytes) -> None:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
-            await _ready(fd, write=True)
+            await ready(fd, write=True)
 
 
-async def _ready(fd: int, *, write: bool) -> None:
+async def ready(fd: int, *, write: bool) -> None:
+    """Return when there is something to read, or room to write, or an end."""
     loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
+    is_ready = asyncio.Event()
     add, remove = (
         (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
     )
-    add(fd, ready.set)
+    add(fd, is_ready.set)
     try:
-        await ready.wait()
+        await is_ready.wait()
     finally:
         remove(fd)

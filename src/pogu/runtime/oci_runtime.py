@@ -21,6 +21,7 @@ from pogu.linux.spawn import reap, spawn, wait_child
 from pogu.runtime.capabilities import ALL_CAPABILITIES
 from pogu.runtime.control_group import CgroupDriver, scope_properties
 from pogu.runtime.device import device_node, stat_device
+from pogu.runtime.exec_fifo import let_go
 from pogu.runtime.failure import runtime_failure
 from pogu.runtime.filter_cache import FilterCache
 from pogu.runtime.sealed_program import SealedProgram, seal_program
@@ -158,10 +159,15 @@ class OciRuntime:
     async def _call(self, *words: str) -> Completed:
         return await run(self.argv(*words), check=False, timeout_s=60)
 
-    async def start(self, container_id: str) -> None:
-        """Start what `create` (by conmon) made. Raises: EngineError in Docker's words: 126/127
-        causes keep "permission denied" / "executable file not found in $PATH".
+    async def start(self, container_id: str, pid: int = 0) -> None:
+        """Start what `create` (by conmon) made. With the pid of its process no program is run where
+        that can be: only a container with hooks needs the runtime for it.
+
+        Raises: EngineError in Docker's words: 126/127 causes keep "permission denied" /
+        "executable file not found in $PATH".
         """
+        if pid and await let_go(self.name, self.state_root / container_id, pid):
+            return
         done = await self._call("start", container_id)
         if done.exit_code != 0:
             raise runtime_failure(self.name, done.stderr.decode(errors="replace"))
