@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from tests.conformance.clients import DockerCli, needs_docker_cli
-from tests.engine_process import eventually
+from tests.conformance.clients import DockerCli, Terminal, needs_docker_cli
+from tests.engine_process import EngineProcess, eventually
 
 pytestmark = [
     pytest.mark.root,
@@ -64,6 +64,26 @@ def test_detach_keys_leave_the_container_running(docker: DockerCli) -> None:
         screen.type("echo $x; exit 4\n")
         screen.expect("kept\r\n")
         assert screen.wait() == 4
+
+
+@pytest.fixture(params=["docker", "pogu"])
+def program(request: pytest.FixtureRequest, docker: DockerCli, engine: EngineProcess) -> list[str]:
+    """The words before a command: both clients are to do the same."""
+    return ["docker"] if request.param == "docker" else engine.argv
+
+
+@pytest.mark.parametrize("words", [("attach", "stays"), ("exec", "-it", "stays", "sh")])
+def test_detaching_from_what_runs_already_is_told(
+    docker: DockerCli, program: list[str], words: tuple[str, ...]
+) -> None:
+    docker.ok("run", "-dit", "--name", "stays", "busybox", "sh")
+    with Terminal([*program, *words], docker.environment({"TERM": "xterm"})) as screen:
+        screen.type("\n")
+        screen.expect("#")
+        screen.type(DETACH)
+        screen.expect("read escape sequence")
+        assert screen.wait() == 1
+    assert docker.status("stays") == "running"
 
 
 def test_detach_keys_can_be_chosen(docker: DockerCli) -> None:

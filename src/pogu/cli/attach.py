@@ -45,7 +45,10 @@ def _attach(context: Context, values: Values) -> int:
         attachment.proxy_signals()
     outcome = attachment.run()
     attachment.close()
-    return 0 if outcome == DETACHED else exit_code_of(waiting, values.args[0])
+    if outcome == DETACHED:
+        context.error("read escape sequence")
+        return 1
+    return exit_code_of(waiting, values.args[0])
 
 
 COMMANDS = {

@@ -43,7 +43,10 @@ def _exec(context: Context, values: Values) -> int:
     http.upgrade(f"/exec/{exec_id}/start", body=body)
     outcome = session.run()
     session.close()
-    return 0 if outcome == DETACHED else _exit_code(context, exec_id)
+    if outcome == DETACHED:
+        context.error("read escape sequence")
+        return 1
+    return _exit_code(context, exec_id)
 
 
 def _create(context: Context, values: Values) -> str:
