@@ -26,6 +26,7 @@ from pogu.images.push import Pusher
 from pogu.images.remote import Remote
 from pogu.images.save import Saver
 from pogu.images.store import ImageStore
+from pogu.images.variants import Variants
 from pogu.images.verification import Verification
 from pogu.linux.blocking import in_thread
 from pogu.network.service import Networks
@@ -59,6 +60,7 @@ class Engine:
     containers: Containers
     builder: Builder
     indexes: Indexes
+    variants: Variants
     forms: Forms
     lists: ManifestLists
     remote: Remote
@@ -232,6 +234,7 @@ async def open_engine(config: Config) -> Engine:
         index_pusher=IndexPusher(
             images=images, blobs=blobs, provenance=provenance, downloads=downloads, remote=remote
         ),
+        variants=Variants(images=images, indexes=indexes, provenance=provenance, blobs=blobs),
         pruning=Pruning(containers=containers, volumes=volumes, images=images, builder=builder),
         loader=Loader(
             paths=config.paths,

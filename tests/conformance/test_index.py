@@ -146,3 +146,13 @@ def test_docker_says_no_such_manifest_as_we_do(
     words = f"no such manifest: {name}"
     assert words in docker.refused("manifest", "inspect", "--insecure", name)
     assert words in engine.refused("manifest", "inspect", name)
+
+
+def test_docker_s_own_client_shows_and_removes_one_platform(docker: DockerCli, index: str) -> None:
+    for platform in ("linux/arm64", "linux/amd64"):
+        docker.ok("pull", "-q", "--platform", platform, index)
+    tree = docker.ok("images", "--tree", index)
+    assert all(one in tree for one in (index, "├─ linux/amd64", "└─ linux/arm/v7"))
+    assert "Deleted: sha256:" in docker.ok("rmi", "--platform", "linux/arm64", index)
+    assert docker.ok("images", "-q", index) != ""
+    docker.ok("rmi", index)

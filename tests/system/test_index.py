@@ -88,6 +88,42 @@ def test_two_platforms_of_one_name_are_here_at_once(
     engine.ok("rmi", name, arm)
 
 
+def test_one_platform_of_a_name_is_removed_alone(
+    engine: EngineProcess, registry: RegistryProcess
+) -> None:
+    name, _ = a_multi_platform_image(engine, registry, "single")
+    engine.ok("pull", "-q", "--platform", "linux/arm64", name)
+    arm = engine.ok("image", "inspect", "-f", "{{.Id}}", name)
+    engine.ok("pull", "-q", name)
+    amd = engine.ok("image", "inspect", "-f", "{{.Id}}", name)
+    said = engine.refused("rmi", "--platform", "linux/s390x", name)
+    assert "does not match the specified platform (linux/s390x)" in said
+    assert f"Deleted: {arm}" in engine.ok("rmi", "--platform", "linux/arm64", name)
+    assert engine.ok("image", "inspect", "-f", "{{.Id}}", name) == amd
+    assert f"Untagged: {name}" in engine.ok("rmi", "--platform", "linux/amd64", name)
+    assert "No such image" in engine.refused("image", "inspect", name)
+
+
+def test_images_are_shown_with_their_platforms(
+    engine: EngineProcess, registry: RegistryProcess
+) -> None:
+    name, _ = a_multi_platform_image(engine, registry, "shown")
+    engine.ok("pull", "-q", "--platform", "linux/arm64", name)
+    engine.ok("pull", "-q", name)
+    container = engine.ok("create", "--platform", "linux/arm64", name, "true")
+    lines = engine.ok("images", "--tree", name).splitlines()
+    assert lines[0].split() == ["IMAGE", "ID", "DISK", "USAGE", "CONTENT", "SIZE", "USED"]
+    assert lines[1].split()[0] == name
+    shown = {line.split()[1]: line.split()[3:] for line in lines[2:]}
+    assert list(shown) == list(PLATFORMS)
+    assert shown["linux/s390x"][:2] == ["0B", "0B"], "it is not here"
+    assert shown["linux/arm64/v8"][-1] == "✔"
+    assert "✔" not in shown["linux/amd64"]
+    assert "busybox:latest" in engine.ok("images", "--tree")
+    engine.ok("rm", container)
+    engine.ok("rmi", "--platform", "linux/arm64,linux/amd64", name)
+
+
 def test_each_from_may_name_its_platform_and_args_tell_builder_and_target(
     engine: EngineProcess, registry: RegistryProcess, tmp_path: Path
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,9 +12,10 @@ from pogu.api.reply import API_VERSION
 from pogu.api.units import unix
 from pogu.images.history import HistoryLine
 from pogu.images.image import Image
+from pogu.images.variants import Variant
 from pogu.model.container import ContainerConfig
 
-__all__ = ["history", "inspected", "summary"]
+__all__ = ["history", "inspected", "manifests", "summary"]
 
 
 def summary(
@@ -33,6 +34,38 @@ def summary(
         "Containers": containers,
     }
     return answer | _virtual_size(image, version)
+
+
+def manifests(
+    variants: Sequence[Variant], users: Mapping[str, Sequence[str]]
+) -> list[dict[str, object]]:
+    """Return `Manifests` of a summary; `users` are the containers of each image."""
+    return [_manifest(one, users) for one in variants]
+
+
+def _manifest(one: Variant, users: Mapping[str, Sequence[str]]) -> dict[str, object]:
+    unpacked = one.image.size_bytes if one.image else 0
+    platform = {
+        "architecture": one.platform.architecture,
+        "os": one.platform.os,
+        "variant": one.platform.variant,
+    }
+    return {
+        "ID": one.digest,
+        "Descriptor": {
+            "mediaType": one.media_type,
+            "digest": one.digest,
+            "size": one.size_bytes,
+        },
+        "Available": one.image is not None,
+        "Kind": "image",
+        "Size": {"Content": one.content_bytes, "Total": one.content_bytes + unpacked},
+        "ImageData": {
+            "Platform": {key: value for key, value in platform.items() if value},
+            "Containers": list(users.get(one.image.id, ())) if one.image else [],
+            "Size": {"Unpacked": unpacked},
+        },
+    }
 
 
 def _virtual_size(image: Image, version: Version) -> dict[str, object]:

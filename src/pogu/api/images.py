@@ -10,7 +10,7 @@ from pogu.api.call import Call, parse_time_ns
 from pogu.api.event_view import label_matches
 from pogu.api.http_server import StreamResponse
 from pogu.api.import_image import import_image
-from pogu.api.platform import platform_text
+from pogu.api.platform import platform_text, platform_texts
 from pogu.api.reply import empty, json_reply
 from pogu.api.route import Route, finish
 from pogu.api.transfer import pull
@@ -32,7 +32,9 @@ async def list_images(call: Call) -> StreamResponse:
     store = call.engine.images
     everything = call.flag("all")
     dangling = filters.get("dangling")
-    used = [container.record.image_id for container in call.engine.containers.all()]
+    users: dict[str, list[str]] = {}
+    for container in call.engine.containers.all():
+        users.setdefault(container.record.image_id, []).append(container.id)
     answer = []
     for image in store.all():
         hidden = not image.references and not store.is_dangling(image)
@@ -41,9 +43,11 @@ async def list_images(call: Call) -> StreamResponse:
         if dangling and store.is_dangling(image) != (dangling[0].lower() in ("1", "true")):
             continue
         if image_fits(call, image, filters):
-            answer.append(
-                image_view.summary(image, containers=used.count(image.id), version=call.version)
-            )
+            count = len(users.get(image.id, ()))
+            one = image_view.summary(image, containers=count, version=call.version)
+            if call.flag("manifests"):
+                one["Manifests"] = image_view.manifests(call.engine.variants.of(image), users)
+            answer.append(one)
     return json_reply(answer)
 
 
@@ -124,12 +128,27 @@ def removed_lines(lines: Iterable[Removed]) -> list[dict[str, str]]:
 
 
 async def remove(call: Call) -> StreamResponse:
-    lines = await finish(
-        call.engine.images.remove(
-            call.name, force=call.flag("force"), prune=not call.flag("noprune")
+    lines: list[Removed] = []
+    for name in _names_to_remove(call):
+        lines += await finish(
+            call.engine.images.remove(
+                name, force=call.flag("force"), prune=not call.flag("noprune")
+            )
         )
-    )
     return json_reply(removed_lines(lines))
+
+
+def _names_to_remove(call: Call) -> list[str]:
+    """The image that is named, or those of its platforms that are asked for. Raises: NotFound."""
+    wanted = [parse_platform(text) for text in platform_texts(call)]
+    if not wanted:
+        return [call.name]
+    chosen = call.engine.images.resolve(call.name)
+    found = [call.engine.indexes.for_platform(call.name, one) for one in wanted]
+    return [
+        call.name if one.id == chosen.id else call.engine.variants.name_of(one, call.name)
+        for one in found
+    ]
 
 
 async def create(call: Call) -> StreamResponse:

@@ -7,7 +7,7 @@ import msgspec
 from pogu.api.call import Call
 from pogu.errors import InvalidParameter
 
-__all__ = ["platform_text"]
+__all__ = ["platform_text", "platform_texts"]
 
 
 class _Platform(msgspec.Struct, frozen=True):
@@ -23,10 +23,19 @@ def platform_text(call: Call) -> str:
         raise InvalidParameter(
             "multiple platforms are not supported", hint="an image here is for one platform"
         )
-    if not texts or not texts[0].startswith("{"):
-        return "".join(texts)
+    return _written(texts[0]) if texts else ""
+
+
+def platform_texts(call: Call) -> list[str]:
+    """The same of a parameter that takes several."""
+    return [_written(text) for text in call.texts("platforms") if text]
+
+
+def _written(text: str) -> str:
+    if not text.startswith("{"):
+        return text
     try:
-        one = msgspec.json.decode(texts[0], type=_Platform)
+        one = msgspec.json.decode(text, type=_Platform)
     except msgspec.MsgspecError as err:
         raise InvalidParameter(f"failed to parse platform: {err}") from err
     return "/".join(part for part in (one.os, one.architecture, one.variant) if part)

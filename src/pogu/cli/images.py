@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pogu.cli.context import Context, show_error
-from pogu.cli.failure import ApiError
+from pogu.cli.failure import ApiError, UsageError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.http import quote
 from pogu.cli.listing import (
@@ -68,6 +68,8 @@ def _images(context: Context, values: Values) -> int:
     if values.args:
         wanted.append(f"reference={values.args[0]}")
     template, digests = values.text("format"), values.flag("digests")
+    if values.flag("tree"):
+        return _image_tree(context, values, wanted)
     parameters: dict[str, object] = {
         "all": values.flag("all") or None,
         "filters": filters(wanted),
@@ -87,6 +89,21 @@ def _images(context: Context, values: Values) -> int:
         if template.startswith("table ") and "{{.Digest}}" not in template:
             template += "\t{{.Digest}}"
     print_rows(context, rows, headers=HEADERS, columns=columns, template=template)
+    return 0
+
+
+def _image_tree(context: Context, values: Values, wanted: list[str]) -> int:
+    from pogu.cli.image_platforms import platform_lines
+
+    for name in ("quiet", "no-trunc", "digests", "format"):
+        if name in values.given:
+            raise UsageError(f"--{name} is not yet supported with --tree")
+    found = context.get(
+        "/images/json",
+        {"all": values.flag("all") or None, "filters": filters(wanted), "manifests": True},
+    )
+    assert isinstance(found, list)
+    context.out("\n".join(platform_lines(found)))
     return 0
 
 
@@ -138,6 +155,10 @@ def _rmi(context: Context, values: Values) -> int:
         "force": values.flag("force") or None,
         "noprune": values.flag("no-prune") or None,
     }
+    platforms = [one for text in values.texts("platform") for one in text.split(",")]
+    if platforms and values.flag("dry-run"):
+        raise UsageError("conflicting options: --dry-run and --platform")
+    parameters["platforms"] = platforms
     if values.flag("dry-run"):
         return _rmi_plan(context, values, parameters)
     code = 0
@@ -242,6 +263,7 @@ COMMANDS = {
             FORMAT,
             Flag("--no-trunc", "bool", "Cut nothing short"),
             Flag("-q, --quiet", "bool", "Print IDs only"),
+            Flag("--tree", "bool", "Show each image with its platforms"),
         ],
         most=1,
     ),
@@ -254,6 +276,7 @@ COMMANDS = {
             DRY_RUN,
             Flag("-f, --force", "bool", "Remove although it has several names or is used"),
             Flag("--no-prune", "bool", "Keep untagged parents"),
+            Flag("--platform", "list", "Remove only what is for this platform (os/arch[/variant])"),
         ],
         least=1,
     ),
