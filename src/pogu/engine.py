@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pogu.build.service import Builder
 from pogu.config import Config, Paths
+from pogu.containers.parts import Parts
 from pogu.containers.service import Containers
 from pogu.db import Database
 from pogu.errors import DataLoss
@@ -154,15 +155,17 @@ async def open_engine(config: Config) -> Engine:
     await runtime.seal(config.paths.sealed)
     conmon = Conmon(config, runtime)
     containers = Containers(
-        config=config,
-        db=db,
-        events=events,
-        layers=layers,
-        images=images,
-        networks=networks,
-        volumes=volumes,
-        runtime=runtime,
-        conmon=conmon,
+        Parts(
+            config=config,
+            db=db,
+            events=events,
+            layers=layers,
+            images=images,
+            networks=networks,
+            volumes=volumes,
+            runtime=runtime,
+            conmon=conmon,
+        )
     )
     builder = Builder(
         config=config,

@@ -10,32 +10,24 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-from tests.builders import a_cgroup_setup
+from tests.builders import a_cgroup_setup, an_image
 
 from pogu.config import Config, Paths
-from pogu.containers.attachment import Attachments
-from pogu.containers.background import Background
-from pogu.containers.bundles import Bundles
-from pogu.containers.confinement import Confinement
 from pogu.containers.entry import Entry, ExitStatus
-from pogu.containers.freezer import Freezer
 from pogu.containers.launch import Launcher
-from pogu.containers.lifecycle import Lifecycle
-from pogu.containers.linking import Links
-from pogu.containers.recovery import Recovery
-from pogu.containers.removal import Removal
-from pogu.containers.rootfs import RootFilesystems
-from pogu.containers.rows import Rows
-from pogu.containers.states import States
-from pogu.containers.stop import Stopper
+from pogu.containers.parts import Parts
+from pogu.containers.removal import AnonymousVolumes
 from pogu.db import Database
 from pogu.errors import EngineError, NotFound
 from pogu.events import Event, EventBus
 from pogu.images.image import Image
 from pogu.images.store import ImageStore
+from pogu.linux.cgroup import CgroupSetup
 from pogu.linux.cgroup_move import GroupMoves
 from pogu.linux.spawn import wait_child
 from pogu.network.model import Endpoint, Network
@@ -44,12 +36,12 @@ from pogu.runtime.attach_stream import AttachStream
 from pogu.runtime.broadcast import Listener
 from pogu.runtime.conmon import Conmon, Monitored
 from pogu.runtime.oci_runtime import OciRuntime, RuntimeState
+from pogu.storage.layers import LayerStore
 from pogu.volumes.service import Volumes
 
 __all__ = [
     "SLEEP",
     "FakeHost",
-    "HastyLifecycle",
     "a_removal_waiter",
     "an_attacher",
     "an_exit_waiter",
@@ -148,8 +140,7 @@ class FakeConmon(Conmon):
 class FakeLauncher(Launcher):
     """Directories are real; launching starts a child, releasing ends it."""
 
-    def __init__(self, host: FakeHost, **collaborators: object) -> None:
-        super().__init__(**collaborators)  # type: ignore[arg-type]
+    def __init__(self, host: FakeHost) -> None:
         self._host = host
         self.may_launch = asyncio.Event()
         """Cleared by a test that looks at a launch under way."""
@@ -165,7 +156,7 @@ class FakeLauncher(Launcher):
         self._host.released.append(container_id)
         self._host.end_child(container_id)
         await self._host.runtime.delete(container_id, force=True)
-        self._conmon.forget(container_id)
+        self._host.conmon.forget(container_id)
         if self._host.release_error:
             raise self._host.release_error
 
@@ -200,14 +191,41 @@ class FakeNetworks(Networks):
         self.retained = owners
 
 
-class HastyLifecycle(Lifecycle):
-    """Remembers how long it would have paused before each restart, and does not pause."""
+class RecordedVolumes(AnonymousVolumes):
+    """Remembers which volumes were to be removed."""
 
-    pauses: list[float]
+    removed: list[str]
 
-    async def _restart_after(self, entry: Entry, pause_s: float) -> None:
-        self.pauses.append(pause_s)
-        await super()._restart_after(entry, 0)
+    def remove_unused(self, name: str) -> None:
+        self.removed.append(name)
+        super().remove_unused(name)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FakeParts(Parts):
+    """The services of containers, of which only those differ that reach below."""
+
+    host: FakeHost
+
+    @cached_property
+    def cgroup(self) -> CgroupSetup:
+        return a_cgroup_setup()
+
+    @cached_property
+    def moves(self) -> GroupMoves:
+        return GroupMoves(self.cgroup, begin=lambda wait: None)
+
+    @cached_property
+    def launcher(self) -> FakeLauncher:
+        return FakeLauncher(self.host)
+
+    @cached_property
+    def anonymous_volumes(self) -> RecordedVolumes:
+        volumes = RecordedVolumes(
+            volumes=self.volumes, registry=self.registry, background=self.background
+        )
+        volumes.removed = self.host.removed_volumes
+        return volumes
 
 
 class FakeHost:
@@ -219,7 +237,6 @@ class FakeHost:
         self.config = Config(paths=self.paths)
         self.db = Database(self.paths.database)
         self.events = EventBus()
-        self.rows = Rows(self.db)
         self.now_ns = 1_800_000_000 * 10**9
         self.next: list[tuple[str, ...] | Exception] = []
         """What the next launches do; when it is empty, containers sleep."""
@@ -228,72 +245,46 @@ class FakeHost:
         self.children: dict[str, int] = {}
         self.launches = 0
         self.released: list[str] = []
-        self.forgotten: list[str] = []
         self.removed_volumes: list[str] = []
+        self.pauses: list[float] = []
+        """Before restarts; nothing waits for them here."""
         self.entries: list[Entry] = []
         self.runtime = FakeRuntime(self)
         self.conmon = FakeConmon(self)
-        self.bundles = Bundles(self.paths)
-        self.launcher = self.make_launcher(
+        self.parts = FakeParts(
+            host=self,
             config=self.config,
-            bundles=self.bundles,
-            roots=cast(RootFilesystems, None),
-            confinement=Confinement(self.runtime),
+            db=self.db,
+            events=self.events,
+            layers=cast(LayerStore, None),
+            images=FakeImages({"web": an_image()}),
             networks=FakeNetworks(),
-            runtime=self.runtime,
-            conmon=self.conmon,
-            cgroup=a_cgroup_setup(),
-            moves=GroupMoves(a_cgroup_setup(), begin=lambda wait: None),
             volumes=Volumes(paths=self.paths, db=self.db, events=self.events),
-            find=lambda name: self.entries[0],
-            links=cast(Links, None),
-        )
-        self.background = Background()
-        self.states = States(
-            rows=self.rows, events=self.events, conmon=self.conmon, clock_ns=lambda: self.now_ns
-        )
-        self.freezer = Freezer(states=self.states, runtime=self.runtime)
-        self.stopper = Stopper(states=self.states, freezer=self.freezer)
-        self.removal = Removal(
-            states=self.states,
-            rows=self.rows,
-            bundles=self.bundles,
-            launcher=self.launcher,
-            stopper=self.stopper,
-            background=self.background,
-            forget=lambda entry: self.forgotten.append(entry.id),
-            remove_volume=self.removed_volumes.append,
-            tmp=self.paths.tmp,
-        )
-        self.lifecycle = HastyLifecycle(
-            states=self.states,
-            launcher=self.launcher,
-            attachments=Attachments(conmon=self.conmon, tmp=self.paths.tmp),
-            stopper=self.stopper,
-            removal=self.removal,
             runtime=self.runtime,
             conmon=self.conmon,
-            background=self.background,
+            clock_ns=lambda: self.now_ns,
+            sleep=self._pause,
         )
-        self.lifecycle.pauses = []
-        self.recovery = Recovery(
-            paths=self.paths,
-            states=self.states,
-            lifecycle=self.lifecycle,
-            removal=self.removal,
-            bundles=self.bundles,
-            launcher=self.launcher,
-            runtime=self.runtime,
-            conmon=self.conmon,
-        )
+        self.rows = self.parts.rows
+        self.registry = self.parts.registry
+        self.bundles = self.parts.bundles
+        self.background = self.parts.background
+        self.states = self.parts.states
+        self.launcher = self.parts.launcher
+        self.freezer = self.parts.freezer
+        self.stopper = self.parts.stopper
+        self.removal = self.parts.removal
+        self.lifecycle = self.parts.lifecycle
+        self.recovery = self.parts.recovery
 
-    def make_launcher(self, **collaborators: object) -> FakeLauncher:
-        return FakeLauncher(self, **collaborators)
+    async def _pause(self, pause_s: float) -> None:
+        self.pauses.append(pause_s)
 
     def add(self, entry: Entry) -> Entry:
         """Give a container its row and its directory."""
         self.rows.insert(entry.name, entry.record, entry.state)
         self.bundles.make(entry.id)
+        self.registry.add(entry)
         self.entries.append(entry)
         return entry
 

@@ -41,7 +41,7 @@ async def list_containers(call: Call) -> StreamResponse:
     for container in chosen:
         sizes = None
         if call.flag("size"):
-            sizes = await in_thread(call.engine.containers.size, container)
+            sizes = await in_thread(call.engine.containers.usage.size, container)
         name = names[container.record.image_name, container.record.image_id]
         answer.append(container_view.summary(container, now=now, image_name=name, sizes=sizes))
     return json_reply(answer)
@@ -128,7 +128,7 @@ def _foreign(image: Image) -> list[str]:
 async def inspect(call: Call) -> StreamResponse:
     engine = call.engine
     container = engine.containers.resolve(call.name)
-    sizes = await in_thread(engine.containers.size, container) if call.flag("size") else None
+    sizes = await in_thread(engine.containers.usage.size, container) if call.flag("size") else None
     try:
         lower = engine.layers.lower_directories(container.record.top_layer)
     except EngineError:
@@ -223,7 +223,7 @@ async def remove(call: Call) -> StreamResponse:
 
 async def top(call: Call) -> StreamResponse:
     words = call.text("ps_args").split()
-    titles, rows = await call.engine.containers.top(call.name, words)
+    titles, rows = await call.engine.containers.usage.top(call.name, words)
     return json_reply({"Titles": titles, "Processes": rows})
 
 

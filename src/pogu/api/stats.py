@@ -31,10 +31,10 @@ async def stats(call: Call) -> StreamResponse:
     if stream and one_shot:
         raise InvalidParameter("cannot have stream=true and one-shot=true")
     if not stream:
-        sample = await containers.stats_once(container.id, with_previous=not one_shot)
+        sample = await containers.usage.stats_once(container.id, with_previous=not one_shot)
         return json_reply(stats_json(sample))
     response = await open_stream(call)
-    async with aclosing(containers.stats([container.id])) as moments:
+    async with aclosing(containers.usage.stats([container.id])) as moments:
         async for samples in moments:
             if not samples:
                 break
@@ -46,7 +46,9 @@ async def stats_of_many(call: Call) -> StreamResponse:
     """A line a second: what those in `name` use, or all that run (`all`: the others too)."""
     names = [call.engine.containers.resolve(name).id for name in call.texts("name")]
     everyone = call.flag("all")
-    moments = call.engine.containers.stats(names or None, running_only=not everyone and not names)
+    moments = call.engine.containers.usage.stats(
+        names or None, running_only=not everyone and not names
+    )
     response = await open_stream(call)
     async with aclosing(moments):
         async for samples in moments:

@@ -48,7 +48,7 @@ def _images(call: Call, users: Counter[ChainId]) -> list[Json]:
 async def _containers(call: Call) -> list[Json]:
     listed = []
     for container in call.engine.containers.all():
-        sizes = await in_thread(call.engine.containers.size, container)
+        sizes = await in_thread(call.engine.containers.usage.size, container)
         listed.append(container_view.summary(container, now=time.time(), sizes=sizes))
     return listed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -24,6 +25,7 @@ from pogu.containers.mount_spec import WantedMount
 from pogu.containers.mounts import plan_mounts, with_source
 from pogu.containers.names import generate_name
 from pogu.containers.registry import Registry
+from pogu.containers.removal import Removal
 from pogu.containers.rows import Rows
 from pogu.containers.subordinate import is_remapped, read_mapping
 from pogu.containers.validate import check_name, check_request, network_mode
@@ -114,6 +116,24 @@ class Creator:
             raise
         entry = Entry(own_name, record, ContainerState())
         self._registry.add(entry)
+        return entry, warnings
+
+    async def replace(
+        self, request: CreateRequest, *, name: str, image: Image | None, removal: Removal
+    ) -> tuple[Entry, list[str]]:
+        """As `create`; who has the name is removed by force, but only when the new one is there,
+        under a name made up for a moment.
+        """
+        old = self._registry.find(name)
+        entry, warnings = await self.create(request, name=None, image=image)
+        try:
+            await removal.remove(old, force=True, volumes=False)
+            self._registry.check_free(name)
+        except BaseException:
+            await asyncio.shield(removal.remove(entry, force=True, volumes=True))
+            raise
+        self._rows.rename(entry.id, name)
+        self._registry.rename(entry, name)
         return entry, warnings
 
     def _check_host(self, host: HostConfig, *, remapped: bool) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pogu.containers.execution import Exec
 from pogu.containers.model import ContainerRecord, ContainerState, Status
-from pogu.errors import Conflict
+from pogu.errors import Conflict, InvalidParameter
 from pogu.runtime.broadcast import Broadcast, Listener
 
 __all__ = ["Entry", "ExitStatus"]
@@ -100,17 +100,22 @@ class Entry:
         lost = bool(self.state.ends) and bool(self.state.ends[-1].lost)
         return ExitStatus(exit_code=self.state.exit_code, error="" if lost else self.state.error)
 
-    def add_waiter(
-        self, waiters: list[asyncio.Future[ExitStatus]], future: asyncio.Future[ExitStatus]
-    ) -> None:
-        """Wake `future` with the others; one that is cancelled before is forgotten."""
-
-        def forget(done: asyncio.Future[ExitStatus]) -> None:
-            if done in waiters:
-                waiters.remove(done)
-
-        waiters.append(future)
-        future.add_done_callback(forget)
+    def exit_future(self, condition: str) -> asyncio.Future[ExitStatus]:
+        """Subscribe now and give a future of the exit. `condition`: `not-running`, `next-exit`,
+        `removed`. Raises: InvalidParameter for another.
+        """
+        waiters = {"removed": self.removal_waiters, "next-exit": self.exit_waiters}
+        if condition not in ("", "not-running", *waiters):
+            raise InvalidParameter(
+                f'invalid condition: "{condition}"', hint="not-running, next-exit or removed"
+            )
+        future: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+        idle = self.ended.is_set() and self.state.status is not Status.RESTARTING
+        if condition not in waiters and idle:
+            future.set_result(self.exit_status())
+        else:
+            _add_waiter(waiters.get(condition, self.exit_waiters), future)
+        return future
 
     def tell_exit(self) -> None:
         """Wake those who wait for the end of this run."""
@@ -143,6 +148,19 @@ class Entry:
             if not future.done():
                 future.set_exception(error)
         self.attachers.clear()
+
+
+def _add_waiter(
+    waiters: list[asyncio.Future[ExitStatus]], future: asyncio.Future[ExitStatus]
+) -> None:
+    """Wake `future` with the others; one that is cancelled before is forgotten."""
+
+    def forget(done: asyncio.Future[ExitStatus]) -> None:
+        if done in waiters:
+            waiters.remove(done)
+
+    waiters.append(future)
+    future.add_done_callback(forget)
 
 
 def _wake(waiters: list[asyncio.Future[ExitStatus]], status: ExitStatus) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 
 from pogu.containers.attachment import Attachments
 from pogu.containers.background import Background
@@ -18,6 +18,7 @@ from pogu.containers.entry import Entry
 from pogu.containers.health import at_start, check_of
 from pogu.containers.launch import Launcher
 from pogu.containers.model import Status
+from pogu.containers.probes import Probes
 from pogu.containers.removal import Removal
 from pogu.containers.restart import next_pause_s
 from pogu.containers.states import States
@@ -46,6 +47,8 @@ class Lifecycle:
         runtime: OciRuntime,
         conmon: Conmon,
         background: Background,
+        probes: Probes,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._states = states
         self._launcher = launcher
@@ -55,8 +58,8 @@ class Lifecycle:
         self._runtime = runtime
         self._conmon = conmon
         self._background = background
-        self.probe: Callable[[Entry], Coroutine[None, None, None]] | None = None
-        """Watches the health of a container beside it, until it is cancelled."""
+        self._probes = probes
+        self._sleep = sleep
 
     # ---- start ---------------------------------------------------------------------------
 
@@ -143,12 +146,11 @@ class Lifecycle:
         entry.watcher = asyncio.create_task(self._watch(entry), name=f"watch {entry.id[:12]}")
 
     async def _watch(self, entry: Entry) -> None:
-        probes = asyncio.create_task(self.probe(entry)) if self.probe is not None else None
+        probes = asyncio.create_task(self._probes.watch(entry))
         try:
             code = await self._conmon.wait(entry.state.conmon_pid, entry.id)
         finally:
-            if probes is not None:
-                probes.cancel()
+            probes.cancel()
         try:
             async with entry.lock:
                 await self._end(entry, code)
@@ -213,7 +215,7 @@ class Lifecycle:
         entry.restarter = asyncio.create_task(self._restart_after(entry, pause_s))
 
     async def _restart_after(self, entry: Entry, pause_s: float) -> None:
-        await asyncio.sleep(pause_s)
+        await self._sleep(pause_s)
         async with entry.lock:
             if entry.state.status is not Status.RESTARTING:
                 return

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from pogu.containers.background import Background
@@ -17,6 +16,7 @@ from pogu.containers.bundles import Bundles
 from pogu.containers.entry import Entry
 from pogu.containers.launch import Launcher
 from pogu.containers.model import Status
+from pogu.containers.registry import Registry
 from pogu.containers.rows import RemovedContainer, Rows
 from pogu.containers.states import States
 from pogu.containers.stop import Stopper
@@ -24,8 +24,25 @@ from pogu.crash_point import crash_point
 from pogu.errors import Conflict, EngineError
 from pogu.linux.blocking import in_thread
 from pogu.storage.tree import remove_tree
+from pogu.volumes.service import Volumes
 
-__all__ = ["Removal"]
+__all__ = ["AnonymousVolumes", "Removal"]
+
+
+class AnonymousVolumes:
+    """Volumes that were made for a container and that nobody named."""
+
+    def __init__(self, *, volumes: Volumes, registry: Registry, background: Background) -> None:
+        self._volumes = volumes
+        self._registry = registry
+        self._background = background
+
+    def remove_unused(self, name: str) -> None:
+        """Leaves one that another container has; a name may look like an anonymous volume's."""
+        if self._volumes.is_anonymous(name) and not self._registry.using_volume(name):
+            trash = self._volumes.set_aside(name, force=True)
+            if trash is not None:
+                self._background.run(in_thread(remove_tree, trash))
 
 
 class Removal:
@@ -40,8 +57,8 @@ class Removal:
         launcher: Launcher,
         stopper: Stopper,
         background: Background,
-        forget: Callable[[Entry], None],
-        remove_volume: Callable[[str], None],
+        registry: Registry,
+        volumes: AnonymousVolumes,
         tmp: Path,
     ) -> None:
         self._states = states
@@ -50,8 +67,8 @@ class Removal:
         self._launcher = launcher
         self._stopper = stopper
         self._background = background
-        self._forget = forget
-        self._remove_volume = remove_volume
+        self._registry = registry
+        self._volumes = volumes
         self._tmp = tmp
 
     async def remove(self, entry: Entry, *, force: bool, volumes: bool) -> None:
@@ -79,7 +96,7 @@ class Removal:
             self._remove_anonymous_volumes(entry)
         self._rows.delete(entry.id, self._remembered(entry))
         entry.removed = True
-        self._forget(entry)
+        self._registry.forget(entry)
         self._states.publish(entry, "destroy")
         entry.refuse_attachers(Conflict(f"container {entry.id} was removed"))
         entry.tell_removal()
@@ -89,7 +106,7 @@ class Removal:
         for mount in entry.record.mounts:
             if mount.type == "volume" and len(mount.name) == 64:
                 with contextlib.suppress(EngineError):
-                    self._remove_volume(mount.name)
+                    self._volumes.remove_unused(mount.name)
 
     def _remembered(self, entry: Entry) -> RemovedContainer:
         return RemovedContainer(

@@ -15,212 +15,54 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from pogu.config import Config
-from pogu.containers.archive import ContainerArchive
-from pogu.containers.attachment import Attachments
-from pogu.containers.background import Background
-from pogu.containers.bundles import Bundles
-from pogu.containers.confinement import Confinement
-from pogu.containers.creation import Creator
 from pogu.containers.entry import Entry, ExitStatus
-from pogu.containers.execs import Execs
-from pogu.containers.filesystem import ContainerFiles
-from pogu.containers.freezer import Freezer
-from pogu.containers.launch import Launcher
-from pogu.containers.lifecycle import Lifecycle
-from pogu.containers.linking import Links
-from pogu.containers.logs import ContainerLogs
 from pogu.containers.model import Container, Status, image_layers
-from pogu.containers.probes import Probes
-from pogu.containers.processes import process_table
-from pogu.containers.recovery import Recovery
-from pogu.containers.registry import Registry
-from pogu.containers.removal import Removal
-from pogu.containers.rootfs import RootFilesystems
-from pogu.containers.rows import Rows
-from pogu.containers.states import States
-from pogu.containers.stats import Sample, StatsSampler
-from pogu.containers.stop import Stopper
-from pogu.containers.updates import Updates
+from pogu.containers.parts import Parts
 from pogu.containers.validate import check_name
-from pogu.containers.why import Explainer, Explanation
-from pogu.db import Database
+from pogu.containers.why import Explanation
 from pogu.errors import Conflict, InvalidParameter, NotFound
-from pogu.events import EventBus
 from pogu.images.image import Image
-from pogu.images.store import ImageStore
 from pogu.linux.blocking import in_thread
-from pogu.linux.cgroup import detect
-from pogu.linux.cgroup_move import GroupMoves
 from pogu.model.container import CreateRequest, UpdateRequest
-from pogu.network.service import Networks
 from pogu.oci.digest import ChainId
 from pogu.runtime.broadcast import Listener
-from pogu.runtime.conmon import Conmon
 from pogu.runtime.logformat import LogView
-from pogu.runtime.oci_runtime import OciRuntime
-from pogu.storage.layers import LayerStore
-from pogu.storage.tree import remove_tree, tree_bytes
-from pogu.volumes.service import Volumes
 
 __all__ = ["Containers", "ExitStatus"]
 
-log = logging.getLogger(__name__)
-
 _OOM_CHECK_S = 1.0
-_HEX = frozenset("0123456789abcdef")
 
 
 class Containers:
-    """All that can be done with containers; one lock per container, taken in one function."""
+    """All that can be done with containers; who does it is in `parts.py`."""
 
-    def __init__(
-        self,
-        *,
-        config: Config,
-        db: Database,
-        events: EventBus,
-        layers: LayerStore,
-        images: ImageStore,
-        networks: Networks,
-        volumes: Volumes,
-        runtime: OciRuntime,
-        conmon: Conmon,
-    ) -> None:
-        self._layers = layers
-        self._networks = networks
-        self._volumes = volumes
-        self._conmon = conmon
-        self._rows = Rows(db)
-        cgroup = detect()
-        moves = GroupMoves(cgroup)
-        self._registry = Registry()
-        self._bundles = Bundles(config.paths)
-        self._confinement = Confinement(runtime)
-        roots = RootFilesystems(
-            paths=config.paths, layers=layers, volumes=volumes, bundles=self._bundles
-        )
-        self._links = Links(
-            registry=self._registry,
-            rows=self._rows,
-            networks=networks,
-            containers=config.paths.containers,
-        )
-        self._launcher = Launcher(
-            config=config,
-            bundles=self._bundles,
-            roots=roots,
-            confinement=self._confinement,
-            networks=networks,
-            runtime=runtime,
-            conmon=conmon,
-            cgroup=cgroup,
-            moves=moves,
-            volumes=volumes,
-            find=self._registry.find,
-            links=self._links,
-        )
-        self._background = Background()
-        self._states = States(rows=self._rows, events=events, conmon=conmon)
-        self._freezer = Freezer(states=self._states, runtime=runtime)
-        self._stopper = Stopper(states=self._states, freezer=self._freezer)
-        self._attachments = Attachments(conmon=conmon, tmp=config.paths.tmp)
-        self._removal = Removal(
-            states=self._states,
-            rows=self._rows,
-            bundles=self._bundles,
-            launcher=self._launcher,
-            stopper=self._stopper,
-            background=self._background,
-            forget=self._registry.forget,
-            remove_volume=self._remove_unused_volume,
-            tmp=config.paths.tmp,
-        )
-        self._lifecycle = Lifecycle(
-            states=self._states,
-            launcher=self._launcher,
-            attachments=self._attachments,
-            stopper=self._stopper,
-            removal=self._removal,
-            runtime=runtime,
-            conmon=conmon,
-            background=self._background,
-        )
-        self._updates = Updates(
-            states=self._states, rows=self._rows, runtime=runtime, cgroup=cgroup
-        )
-        self._creator = Creator(
-            registry=self._registry,
-            rows=self._rows,
-            bundles=self._bundles,
-            conmon=conmon,
-            images=images,
-            networks=networks,
-            volumes=volumes,
-            cgroup=cgroup,
-            driver=runtime.cgroup_driver,
-            log_driver=config.log_driver,
-            userns_remap=config.userns_remap,
-        )
-        self._recovery = Recovery(
-            paths=config.paths,
-            states=self._states,
-            lifecycle=self._lifecycle,
-            removal=self._removal,
-            bundles=self._bundles,
-            launcher=self._launcher,
-            runtime=runtime,
-            conmon=conmon,
-        )
-        self.archive = ContainerArchive(
-            paths=config.paths,
-            roots=roots,
-            states=self._states,
-            volumes=volumes,
-            find=self._registry.find,
-        )
-        self.files = ContainerFiles(
-            paths=config.paths,
-            layers=layers,
-            images=images,
-            bundles=self._bundles,
-            roots=roots,
-            states=self._states,
-            freezer=self._freezer,
-            find=self._registry.find,
-        )
-        self._sampler = StatsSampler()
-        self.execs = Execs(
-            paths=config.paths,
-            registry=self._registry,
-            runtime=runtime,
-            moves=moves,
-            publish=self._states.publish,
-        )
-        probes = Probes(
-            prober=self.execs,
-            note=self._states.note_health,
-            publish=self._states.publish,
-        )
-        self._lifecycle.probe = probes.watch
-        self._logs = ContainerLogs(
-            config=config,
-            conmon=conmon,
-            entries=self._registry,
-            log_path=lambda entry: self._bundles.log_path(entry.record),
-        )
+    def __init__(self, parts: Parts) -> None:
+        self._networks = parts.networks
+        self._volumes = parts.volumes
+        self._conmon = parts.conmon
+        self._rows = parts.rows
+        self._registry = parts.registry
+        self._states = parts.states
+        self._confinement = parts.confinement
+        self._links = parts.links
+        self._creator = parts.creator
+        self._lifecycle = parts.lifecycle
+        self._attachments = parts.attachments
+        self._freezer = parts.freezer
+        self._stopper = parts.stopper
+        self._updates = parts.updates
+        self._removal = parts.removal
+        self._recovery = parts.recovery
+        self._background = parts.background
+        self._logs = parts.logs
+        self._explainer = parts.explainer
+        self.archive = parts.archive
+        self.files = parts.files
+        self.execs = parts.execs
+        self.usage = parts.usage
         self._watches: list[asyncio.Task[None]] = []
-        self._explainer = Explainer(
-            paths=config.paths,
-            registry=self._registry,
-            rows=self._rows,
-            logs=self._logs,
-        )
-        for name, record, state in self._rows.load():
-            self._registry.add(Entry(name, record, state))
 
     async def recover(self) -> None:
         """At engine start: adopt what runs, record what ended, finish removals, apply `--rm`,
@@ -322,43 +164,21 @@ class Containers:
         image: Image | None = None,
         replaces: bool = False,
     ) -> tuple[Container, list[str]]:
-        """Make a container and return it with warnings. Generates a name when None; `image` is
-        what `request.image` stands for where that is not the image it names. With `replaces` a
-        container that has the name is removed, once the new one is made.
+        """As `Creator.create`; durable. With `replaces` a container that has the name is removed,
+        once the new one is made.
 
         Raises: NotFound("No such image: …"); Conflict when the name is in use, naming its owner
         in Docker's words; InvalidParameter.
         """
         if replaces and name and self._registry.is_taken(name.removeprefix("/")):
-            entry, warnings = await self._replace(request, name.removeprefix("/"), image)
+            entry, warnings = await self._creator.replace(
+                request, name=name.removeprefix("/"), image=image, removal=self._removal
+            )
         else:
             entry, warnings = await self._creator.create(request, name=name, image=image)
         await self._rows.durable()
         self._states.publish(entry, "create")
         return self._snapshot(entry), warnings
-
-    async def _replace(
-        self, request: CreateRequest, name: str, image: Image | None
-    ) -> tuple[Entry, list[str]]:
-        """The old one goes only when the new one is there, under a name made up for a moment."""
-        old = self._registry.find(name)
-        entry, warnings = await self._creator.create(request, name=None, image=image)
-        try:
-            await self.remove(old.id, force=True)
-            self._registry.check_free(name)
-        except BaseException:
-            await asyncio.shield(self.remove(entry.id, force=True, volumes=True))
-            raise
-        self._rows.rename(entry.id, name)
-        self._registry.rename(entry, name)
-        return entry, warnings
-
-    def _remove_unused_volume(self, name: str) -> None:
-        """Only one that nobody named; a name may look like an anonymous volume's."""
-        if self._volumes.is_anonymous(name) and not self._registry.using_volume(name):
-            trash = self._volumes.set_aside(name, force=True)
-            if trash is not None:
-                self._background.run(in_thread(remove_tree, trash))
 
     async def start(self, name: str) -> None:
         """Raises: NotModified when it runs; EngineError with the runtime's cause. A failed start
@@ -450,7 +270,7 @@ class Containers:
         """Remove what is `prunable`; return IDs and the bytes of their writable layers."""
         removed = []
         for container in self.prunable(matches):
-            size = await in_thread(self.own_bytes, container)
+            size = await in_thread(self.usage.own_bytes, container)
             with contextlib.suppress(NotFound, Conflict):  # gone, or started, meanwhile
                 await self.remove(container.id)
                 removed.append((container.id, size))
@@ -462,22 +282,7 @@ class Containers:
         `condition`: `not-running`, `next-exit`, `removed`. Everything the container wrote is in
         its log when the awaitable is done.
         """
-        entry = self._registry.find(name)
-        future: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
-        if condition in ("", "not-running"):
-            if entry.ended.is_set() and entry.state.status is not Status.RESTARTING:
-                future.set_result(entry.exit_status())
-            else:
-                entry.add_waiter(entry.exit_waiters, future)
-        elif condition == "next-exit":
-            entry.add_waiter(entry.exit_waiters, future)
-        elif condition == "removed":
-            entry.add_waiter(entry.removal_waiters, future)
-        else:
-            raise InvalidParameter(
-                f'invalid condition: "{condition}"', hint="not-running, next-exit or removed"
-            )
-        return future
+        return self._registry.find(name).exit_future(condition)
 
     # ---- output --------------------------------------------------------------------------
 
@@ -514,45 +319,6 @@ class Containers:
         if not entry.active:
             raise Conflict(f"container {entry.id} is not running")
         await self._conmon.resize(entry.id, height=height, width=width)
-
-    def size(self, container: Container) -> tuple[int, int]:
-        """Bytes in the writable layer, and with the image below it. Slow."""
-        own = self.own_bytes(container)
-        below = self._layers.chain(container.record.top_layer)
-        return own, own + sum(layer.size_bytes for layer in below)
-
-    def own_bytes(self, container: Container) -> int:
-        """Bytes in the writable layer. Slow."""
-        return tree_bytes(self._bundles.directory(container.id) / "upper")
-
-    async def top(
-        self, name: str, ps_args: Sequence[str] = ()
-    ) -> tuple[list[str], list[list[str]]]:
-        """Titles and rows of `ps` for the container's processes."""
-        entry = self._registry.find(name)
-        if not entry.active:
-            raise Conflict(f"container {entry.id} is not running", hint=f"pogu start {entry.name}")
-        return await process_table(entry.state.pid, ps_args)
-
-    def stats(
-        self, names: Sequence[str] | None, *, running_only: bool = False
-    ) -> AsyncGenerator[list[Sample]]:
-        """Yield samples of the named containers (None = all) every second; those that are removed
-        meanwhile fall out. Raises: NotFound at once.
-        """
-        named = None if names is None else [self._registry.find(name) for name in names]
-
-        def choose() -> list[Entry]:
-            entries = list(self._registry) if named is None else named
-            return [
-                one for one in entries if one in self._registry and (one.active or not running_only)
-            ]
-
-        return self._sampler.follow(choose)
-
-    async def stats_once(self, name: str, *, with_previous: bool) -> Sample:
-        """One sample; with its predecessor an interval earlier where that is asked for."""
-        return await self._sampler.once(self._registry.find(name), with_previous=with_previous)
 
     async def _note_oom_kills(self) -> None:
         """See who ran out of memory and goes on."""

@@ -174,7 +174,7 @@ class Pruning:
     # ---- sizes ---------------------------------------------------------------------------
 
     async def _size(self, container: Container) -> int:
-        return await in_thread(self._containers.own_bytes, container)
+        return await in_thread(self._containers.usage.own_bytes, container)
 
     async def _measured(self, volumes: Sequence[Volume]) -> list[tuple[str, int]]:
         return [(one.name, await in_thread(tree_bytes, one.path)) for one in volumes]

@@ -103,9 +103,7 @@ async def test_refused_attachers_learn_why() -> None:
 
 async def test_who_waits_no_longer_is_forgotten() -> None:
     entry = a_container(status=Status.RUNNING)
-    stays, leaves = a_future(), a_future()
-    for future in (stays, leaves):
-        entry.add_waiter(entry.exit_waiters, future)
+    stays, leaves = entry.exit_future("next-exit"), entry.exit_future("")
     leaves.cancel()
     await asyncio.sleep(0)
     assert entry.exit_waiters == [stays]

@@ -142,7 +142,7 @@ async def test_rm_holds_for_an_end_that_nobody_saw(host: FakeHost) -> None:
     entry = host.add(a_running_row(host=a_host_config(auto_remove=True)))
     has_exited(host, entry, 0)
     await host.recovery.recover([entry])
-    assert host.forgotten == [entry.id]
+    assert entry not in host.registry
     assert list(host.rows.load()) == []
 
 
@@ -306,7 +306,8 @@ async def test_a_row_whose_directory_is_gone_was_being_removed(host: FakeHost) -
     entry = host.add(a_container(status=Status.EXITED))
     remove_tree(host.bundles.directory(entry.id))
     await host.recovery.recover([entry])
-    assert (list(host.rows.load()), host.forgotten) == ([], [entry.id])
+    assert list(host.rows.load()) == []
+    assert entry not in host.registry
 
 
 async def test_a_removal_that_was_begun_takes_its_volumes_along(host: FakeHost) -> None:

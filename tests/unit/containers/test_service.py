@@ -8,10 +8,9 @@ from typing import cast
 
 import pytest
 import pytest_asyncio
-from tests.builders import a_cgroup_setup, a_host_config, a_request, an_image, k8s_line
-from tests.fakes.host import FakeHost, FakeImages, FakeNetworks, sh, until
+from tests.builders import a_host_config, a_request, k8s_line
+from tests.fakes.host import FakeHost, sh, until
 
-from pogu.containers import service as service_module
 from pogu.containers.entry import ExitStatus
 from pogu.containers.model import Status
 from pogu.containers.service import Containers
@@ -19,26 +18,12 @@ from pogu.errors import Conflict, InvalidParameter, NotFound, SystemFailure
 from pogu.model.container import HostConfig, LogConfig, MountSpec
 from pogu.oci.digest import Digest
 from pogu.runtime.logformat import LogView
-from pogu.storage.layers import LayerStore
-from pogu.volumes.service import Volumes
 
 
 @pytest_asyncio.fixture
-async def containers(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Containers]:
+async def containers(host: FakeHost) -> AsyncIterator[Containers]:
     """The service, with one image `web` that sleeps."""
-    monkeypatch.setattr(service_module, "Launcher", host.make_launcher)
-    monkeypatch.setattr(service_module, "detect", a_cgroup_setup)
-    found = Containers(
-        config=host.config,
-        db=host.db,
-        events=host.events,
-        layers=cast(LayerStore, None),
-        images=FakeImages({"web": an_image()}),
-        networks=FakeNetworks(),
-        volumes=Volumes(paths=host.paths, db=host.db, events=host.events),
-        runtime=host.runtime,
-        conmon=host.conmon,
-    )
+    found = Containers(host.parts)
     yield found
     for one in found.all():
         await found.remove(one.id, force=True)
@@ -224,13 +209,13 @@ async def test_a_removal_waits_for_a_start_under_way(
     containers: Containers, host: FakeHost, force: bool
 ) -> None:
     await make(containers)
-    launcher = containers._launcher
-    launcher.may_launch.clear()  # type: ignore[attr-defined]
+    launcher = host.launcher
+    launcher.may_launch.clear()
     starting = asyncio.create_task(containers.start("web"))
     await until(lambda: host.launches)
     removing = asyncio.create_task(containers.remove("web", force=force))
     await asyncio.sleep(0)
-    launcher.may_launch.set()  # type: ignore[attr-defined]
+    launcher.may_launch.set()
     await starting
     if force:
         await asyncio.wait_for(removing, 5)
@@ -309,7 +294,7 @@ async def test_a_terminal_that_does_not_run_has_no_size(containers: Containers) 
     with pytest.raises(Conflict, match="is not running"):
         await containers.resize("web", height=1, width=1)
     with pytest.raises(Conflict, match="is not running"):
-        await containers.top("web")
+        await containers.usage.top("web")
 
 
 # ---- logs ------------------------------------------------------------------------------------
