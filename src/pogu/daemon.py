@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pogu.config import Config, load_config
 from pogu.errors import EngineError
@@ -35,6 +35,7 @@ log = logging.getLogger("pogu.daemon")
 _LOG_BYTES = 4 << 20
 _LOG_FILES = 2
 _FIRST_INHERITED_FD = 3
+_OF_THE_MANAGER = ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _STOP_S = 1.5
 _ANSWER_S = 0.02
 
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     root, run_root = _option(words, "--root"), _option(words, "--run-root")
     foreground = "--foreground" in words
+    manager = _take_manager()
     os.umask(0o022)
     _take_descriptors()
     try:
@@ -58,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 3
         os.chdir(config.paths.run_root)  # not where it was called: that may be unmounted
         root_lock = _lock_root(config)
-        listener = _listen(config)
+        listener = _listen(config, manager)
     except EngineError as err:
         print(f"Error: {err.message}" + (f"\n{err.hint}" if err.hint else ""), file=sys.stderr)
         return 1
@@ -67,13 +69,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     _set_up_log(config, foreground=foreground)
     try:
-        code = _serve(config, listener)
+        code = _serve(config, listener, manager, foreground=foreground)
     except Exception:
         log.exception("the engine broke off")
         code = 1
     os.close(root_lock)
     os.close(lock)
     return code
+
+
+class ServiceManager(NamedTuple):
+    """Who started us as a service (sd_notify(3), sd_listen_fds(3)); without one nothing happens."""
+
+    address: str
+    gave_socket: bool
+
+    def notify(self, state: str) -> None:
+        """Tell it, if it waits for that."""
+        if not self.address:
+            return
+        address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+                manager.sendto(state.encode(), address)
+        except OSError as err:
+            log.warning("cannot tell the service manager %s: %s", state, err)
+
+
+def _take_manager() -> ServiceManager:
+    """Take it out of the environment: a runtime would hand it on to containers, and wait for them
+    to say that they are ready.
+    """
+    said = {name: os.environ.pop(name, "") for name in _OF_THE_MANAGER}
+    gave_socket = said["LISTEN_PID"] == str(os.getpid()) and bool(said["LISTEN_FDS"])
+    return ServiceManager(address=said["NOTIFY_SOCKET"], gave_socket=gave_socket)
 
 
 def _take_descriptors() -> None:
@@ -136,9 +165,9 @@ def _lock_root(config: Config) -> int:
             ) from err
 
 
-def _listen(config: Config) -> socket.socket:
+def _listen(config: Config, manager: ServiceManager) -> socket.socket:
     """The inherited socket of a socket unit, else our own, mode 0660."""
-    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS"):
+    if manager.gave_socket:
         return socket.socket(fileno=_FIRST_INHERITED_FD)
     path = config.paths.socket
     path.unlink(missing_ok=True)
@@ -167,19 +196,6 @@ def _listen(config: Config) -> socket.socket:
     return listener
 
 
-def _notify(state: str) -> None:
-    """Tell a service manager that waits for it (sd_notify(3)); without one nothing happens."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path:
-        return
-    address = "\0" + path[1:] if path.startswith("@") else path
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.sendto(state.encode(), address)
-    except OSError as err:
-        log.warning("cannot tell the service manager %s: %s", state, err)
-
-
 def _set_up_log(config: Config, *, foreground: bool) -> None:
     handler: logging.Handler
     if foreground:
@@ -195,21 +211,38 @@ def _set_up_log(config: Config, *, foreground: bool) -> None:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
-def _serve(config: Config, listener: socket.socket) -> int:
+def _serve(
+    config: Config, listener: socket.socket, manager: ServiceManager, *, foreground: bool
+) -> int:
     import asyncio
     import gc
 
     with asyncio.Runner() as runner:
-        code = runner.run(_Daemon(config, listener).run())
+        code = runner.run(_Daemon(config, listener, manager, foreground=foreground).run())
     gc.freeze()
     return code
+
+
+def scope_name(config: Config) -> str:
+    """The scope of an engine that a command started, and of its monitors."""
+    suffix = f"-{config.paths.suffix}" if config.paths.suffix else ""
+    return f"pogu-engine{suffix}.scope"
 
 
 class _Daemon:
     """One run of the event loop."""
 
-    def __init__(self, config: Config, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        config: Config,
+        listener: socket.socket,
+        manager: ServiceManager,
+        *,
+        foreground: bool,
+    ) -> None:
         self._config = config
+        self._manager = manager
+        self._foreground = foreground
         self._listener = listener
 
     async def run(self) -> int:
@@ -217,7 +250,6 @@ class _Daemon:
 
         from pogu.api.app import Api
         from pogu.api.http_server import HttpServer
-        from pogu.engine import open_engine
         from pogu.linux.orphans import adopt_orphans
 
         began = time.perf_counter()
@@ -226,7 +258,7 @@ class _Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         adopt_orphans()
-        opening = asyncio.ensure_future(open_engine(self._config))
+        opening = asyncio.ensure_future(self._open())
 
         def stop_soon() -> None:
             loop.call_later(_ANSWER_S, stopping.set)
@@ -248,14 +280,26 @@ class _Daemon:
             await self._end(server, site, None)
             return 1
         log.info("ready pid=%s after_ms=%.0f", os.getpid(), (time.perf_counter() - began) * 1000)
-        _notify("READY=1")
+        self._manager.notify("READY=1")
         idle = asyncio.create_task(self._watch_idleness(engine, server, stopping))
         await stopping.wait()
-        _notify("STOPPING=1")
+        self._manager.notify("STOPPING=1")
         idle.cancel()
         await self._end(server, site, engine)
         log.info("stopped pid=%s", os.getpid())
         return 0
+
+    async def _open(self) -> Engine:
+        """Who started us may end before us: by a service manager we stand where we are meant to."""
+        from pogu.engine import open_engine
+        from pogu.linux.systemd import is_first_process, move_to_scope
+
+        if not self._foreground and is_first_process():
+            try:
+                await move_to_scope(scope_name(self._config), "Pogu container engine and monitors")
+            except EngineError as err:
+                log.warning("%s; it ends with whoever started it", err.message)
+        return await open_engine(self._config)
 
     async def _refuse_for_a_moment(self, stopping: asyncio.Event) -> None:
         """Let those who wait read why."""
@@ -298,7 +342,7 @@ class _Daemon:
         import asyncio
 
         site.close()
-        if not os.environ.get("LISTEN_FDS"):
+        if not self._manager.gave_socket:
             self._config.paths.socket.unlink(missing_ok=True)
         try:
             async with asyncio.timeout(_STOP_S):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pogu.doctor.finding import ERROR, OK, WARNING, Finding
 from pogu.doctor.host import Host
 from pogu.linux import cgroup
+from pogu.linux.systemd import is_first_process
 
 __all__ = [
     "check_cgroups",
@@ -66,7 +67,7 @@ def check_seccomp(host: Host) -> Finding:
 
 def check_cgroups(host: Host) -> Finding:
     """Check that they are writable and that no limit lacks its controller."""
-    setup = cgroup.detect(host.at("/sys/fs/cgroup"), run=host.at("/run"))
+    setup = cgroup.detect(host.at("/sys/fs/cgroup"), systemd=is_first_process(host.prefix))
     if setup.mode == "none":
         mend = "mount -t cgroup2 cgroup2 /sys/fs/cgroup"
         return Finding(check="cgroups", level=ERROR, text="none is mounted", mend=mend)

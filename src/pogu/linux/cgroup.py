@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pogu.linux.systemd import is_first_process
+
 __all__ = ["CgroupSetup", "detect"]
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -37,9 +39,9 @@ class CgroupSetup:
         return self.mode == "v2" and self.systemd
 
 
-def detect(root: Path = CGROUP_ROOT, *, run: Path = Path("/run")) -> CgroupSetup:
-    """Read the tree at `root` (a recorded one in tests)."""
-    systemd = (run / "systemd" / "system").is_dir()
+def detect(root: Path = CGROUP_ROOT, *, systemd: bool | None = None) -> CgroupSetup:
+    """Read the tree at `root` (a recorded one in tests); `systemd` None = find out."""
+    systemd = is_first_process() if systemd is None else systemd
     unified = root / "cgroup.controllers"
     if unified.exists():
         controllers = frozenset(unified.read_text().split())

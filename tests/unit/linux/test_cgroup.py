@@ -30,9 +30,7 @@ def a_tree(root: Path, files: dict[str, str]) -> Path:
 
 
 def detected(root: Path, files: dict[str, str], *, systemd: bool = False) -> CgroupSetup:
-    if systemd:
-        (root / "run/systemd/system").mkdir(parents=True)
-    return detect(a_tree(root, files), run=root / "run")
+    return detect(a_tree(root, files), systemd=systemd)
 
 
 def test_pure_v2_under_systemd(tmp_path: Path) -> None:
@@ -76,7 +74,7 @@ def test_hybrid_has_v1_controllers_beside_the_unified_tree(tmp_path: Path) -> No
 
 def test_a_host_without_control_groups(tmp_path: Path) -> None:
     assert detected(tmp_path, {}).mode == "none"
-    absent = detect(tmp_path / "absent", run=tmp_path)
+    absent = detect(tmp_path / "absent", systemd=False)
     assert (absent.mode, absent.controllers) == ("none", frozenset())
 
 
