@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pogu.cli.context import Context
+from pogu.cli.exit_code import exit_code_of
 from pogu.cli.failure import CliError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.http import quote
-from pogu.cli.run import exit_code_of
 from pogu.cli.streams import DETACHED, Attachment
 
 __all__ = ["COMMANDS"]

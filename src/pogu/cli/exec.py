@@ -5,10 +5,10 @@ from __future__ import annotations
 from pogu.cli.context import Context
 from pogu.cli.detach import configured_keys
 from pogu.cli.environment import environment
+from pogu.cli.exit_code import start_exit_code
 from pogu.cli.failure import ApiError, CliError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.http import quote
-from pogu.cli.run import start_exit_code
 from pogu.cli.streams import DETACHED, Session
 from pogu.cli.terminal import is_terminal, terminal_size
 

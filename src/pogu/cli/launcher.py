@@ -1,7 +1,7 @@
 """Edge: writes the `pogu` program: the interpreter without site, our source first on its path.
 
-`python -m pogu.cli.launcher PATH`. An entry point that pip makes would import `site`, the package's
-metadata and `re`: 20 ms of every command.
+`python -m pogu.cli.launcher PATH...`. An entry point that pip makes imports `site` and `re`: 11 ms
+of processor time of every command.
 """
 
 from __future__ import annotations
@@ -41,4 +41,5 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    for path in sys.argv[1:]:
+        main(path)

@@ -7,14 +7,14 @@ import os
 from pogu.cli.context import Context
 from pogu.cli.create_body import create_body
 from pogu.cli.create_flags import CREATE_FLAGS
+from pogu.cli.exit_code import exit_code_of, start_exit_code
 from pogu.cli.failure import ApiError, CliError, UsageError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.foreign_flags import refuse_foreign
-from pogu.cli.http import Reply
 from pogu.cli.streams import DETACHED, Attachment
 from pogu.cli.terminal import is_terminal, terminal_size
 
-__all__ = ["COMMANDS", "exit_code_of", "start_exit_code"]
+__all__ = ["COMMANDS"]
 
 _STREAMS = ("stdin", "stdout", "stderr")
 
@@ -89,38 +89,12 @@ def _run_it(context: Context, values: Values) -> int:
     )
 
 
-def exit_code_of(waiting: Reply, name: str) -> int:
-    """Read the answer to a wait. Raises: CliError when the engine ended before the container."""
-    try:
-        answer = waiting.json()
-    except CliError as err:
-        raise CliError(
-            f"the engine ended, which does not end the container {name}",
-            hint=f"pogu attach {name}; what it wrote meanwhile: pogu logs {name}",
-            code=125,
-        ) from err
-    if not isinstance(answer, dict):
-        return 125
-    return int(str(answer.get("StatusCode", 125)))
-
-
 def _start(context: Context, container_id: str) -> None:
     try:
         context.request("POST", f"/containers/{container_id}/start").read()
     except ApiError as err:
         err.code = start_exit_code(err.engine_message)
         raise
-
-
-def start_exit_code(message: str) -> int:
-    """Docker's: 127 when the program is missing, 126 when it cannot be executed, else 125."""
-    lowered = message.lower()
-    if "executable file not found" in lowered or "no such file or directory" in lowered:
-        return 127
-    refusals = ("permission denied", "is a directory", "exec format error")
-    if any(words in lowered for words in refusals):
-        return 126
-    return 125
 
 
 def _create(context: Context, values: Values, attach: set[str]) -> str:
