@@ -21,6 +21,7 @@ __all__ = ["CASES", "expect", "remove", "running"]
 FIFTY = 50
 _AT_ONCE = 8
 _IDLE = ("sleep", "100000")
+_TELL, _TOLD = ("echo", "told"), "told\n"
 
 
 def expect(true: bool, engine: Engine, what: str) -> None:
@@ -72,21 +73,30 @@ def running(engine: Engine, name: str) -> bool:
     return engine.run("inspect", "--format", "{{.State.Running}}", name).strip() == "true"
 
 
+def listed(engine: Engine, *flags: str) -> set[str]:
+    """Names of the containers that `ps` shows."""
+    return set(engine.run("ps", *flags, "--format", "{{.Names}}").split())
+
+
 def run(*flags: str) -> Callable[[Engine, Workspace], float]:
     def once(engine: Engine, _: Workspace) -> float:
-        return timed(lambda: engine.run("run", "--rm", *flags, "bench-busybox", "true"))
+        name, said = fresh("bench"), []
+        words = ("run", "--rm", "--name", name, *flags, "bench-busybox", *_TELL)
+        seconds = timed(lambda: said.append(engine.run(*words)))
+        expect(said == [_TOLD], engine, f"run said {said}")
+        expect(name not in listed(engine, "-a"), engine, f"{name} is there after run --rm")
+        return seconds
 
     return once
 
 
 def run_detached(engine: Engine, _: Workspace) -> float:
     name = fresh("bench")
-
-    def start_and_remove() -> None:
-        engine.run("run", "-d", "--name", name, "bench-busybox", *_IDLE)
-        remove(engine, name)
-
-    return timed(start_and_remove)
+    seconds = timed(lambda: engine.run("run", "-d", "--name", name, "bench-busybox", *_IDLE))
+    expect(running(engine, name), engine, f"{name} does not run after run -d")
+    seconds += timed(lambda: remove(engine, name))
+    expect(name not in listed(engine, "-a"), engine, f"{name} is there after rm -f")
+    return seconds
 
 
 def start_stopped(engine: Engine, _: Workspace) -> float:
@@ -118,20 +128,23 @@ def stop(engine: Engine, _: Workspace) -> float:
     return seconds
 
 
-def exec_true(engine: Engine, _: Workspace) -> float:
-    return timed(lambda: engine.run("exec", staged(), "true"))
+def exec_echo(engine: Engine, _: Workspace) -> float:
+    said: list[str] = []
+    seconds = timed(lambda: said.append(engine.run("exec", staged(), *_TELL)))
+    expect(said == [_TOLD], engine, f"exec said {said}")
+    return seconds
 
 
 def exec_by_socket(engine: Engine, _: Workspace) -> float:
     """What the docker CLI asks for: create, start, read to the end, inspect."""
     created = f"/containers/{staged()}/exec"
-    body = {"AttachStdout": True, "AttachStderr": True, "Cmd": ["echo", "told"]}
+    body = {"AttachStdout": True, "AttachStderr": True, "Cmd": _TELL}
     codes = []
 
     def whole() -> None:
         exec_id = api.call(engine.socket, "POST", created, body)["Id"]
         output = api.call(engine.socket, "POST", f"/exec/{exec_id}/start", {"Detach": False})
-        expect(b"told\n" in output, engine, f"exec said {output!r}")
+        expect(_TOLD.encode() in output, engine, f"exec said {output!r}")
         codes.append(api.call(engine.socket, "GET", f"/exec/{exec_id}/json")["ExitCode"])
 
     seconds = timed(whole)
@@ -148,20 +161,23 @@ def list_by_socket(engine: Engine, _: Workspace) -> float:
 
 def list_containers(*flags: str, at_least: int) -> Callable[[Engine, Workspace], float]:
     def once(engine: Engine, _: Workspace) -> float:
-        listed: list[str] = []
-        seconds = timed(lambda: listed.extend(engine.run("ps", *flags).splitlines()))
-        expect(len(listed) >= at_least, engine, f"ps shows {len(listed)} lines")
+        lines: list[str] = []
+        seconds = timed(lambda: lines.extend(engine.run("ps", *flags).splitlines()))
+        expect(len(lines) >= at_least, engine, f"ps shows {len(lines)} lines")
         return seconds
 
     return once
 
 
 def pause_and_go_on(engine: Engine, _: Workspace) -> float:
-    def both() -> None:
-        engine.run("pause", staged())
-        engine.run("unpause", staged())
+    def paused() -> bool:
+        return staged() in listed(engine, "--filter", "status=paused")
 
-    return timed(both)
+    seconds = timed(lambda: engine.run("pause", staged()))
+    expect(paused(), engine, "it is not paused after pause")
+    seconds += timed(lambda: engine.run("unpause", staged()))
+    expect(not paused(), engine, "it is paused after unpause")
+    return seconds
 
 
 def commit(engine: Engine, _: Workspace) -> float:
@@ -175,9 +191,12 @@ def commit(engine: Engine, _: Workspace) -> float:
 def fifty_at_once(engine: Engine, _: Workspace) -> float:
     names = [fresh("bench") for _ in range(FIFTY)]
     try:
-        return timed(lambda: start_fifty(engine, names))
+        seconds = timed(lambda: start_fifty(engine, names))
+        missing = set(names) - listed(engine)
+        expect(not missing, engine, f"{len(missing)} of {FIFTY} do not run")
     finally:
         remove(engine, *names)
+    return seconds
 
 
 CASES = [
@@ -207,14 +226,14 @@ CASES = [
     ),
     Case(
         name="run-bridge",
-        what="`run --rm IMAGE true`, bridge",
+        what="`run --rm IMAGE echo`, bridge",
         goal="≤ 1/3 docker, ≤ 1/2 podman",
         once=run(),
         rounds=20,
     ),
     Case(
         name="run-none",
-        what="`run --rm --network none IMAGE true`",
+        what="`run --rm --network none IMAGE echo`",
         goal="",
         once=run("--network", "none"),
         rounds=20,
@@ -230,10 +249,10 @@ CASES = [
     Case(name="stop", what="`stop` of one that obeys", goal="", once=stop),
     Case(
         name="exec",
-        what="`exec CONTAINER true`",
+        what="`exec CONTAINER echo`",
         goal="≤ docker; docker CLI: ≤ 1/2 docker",
         stage=one,
-        once=exec_true,
+        once=exec_echo,
         rounds=20,
     ),
     Case(
