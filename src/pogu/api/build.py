@@ -28,14 +28,16 @@ from pogu.build.events import (
     Triggered,
     Warned,
 )
-from pogu.build.run import RunFailed
+from pogu.build.run import RunFailed, RunSettings
 from pogu.build.service import BuildRequest
 from pogu.errors import InvalidParameter, NotImplementedByEngine
 from pogu.images.image import short_id
 from pogu.images.progress import TransferEvent
 from pogu.linux.blocking import in_own_thread, in_thread
+from pogu.model.container import Ulimit
 from pogu.oci.reference import Reference, parse_reference
 from pogu.registry.credentials import decode_auth_map
+from pogu.runtime.workload import Resources, rlimit_of
 from pogu.storage.apply import apply_tar
 from pogu.storage.tree import remove_tree
 
@@ -74,6 +76,18 @@ def _check_supported(call: Call) -> None:
             f"building from {call.text('remote')} is not implemented by Pogu",
             hint="fetch it first and build the directory",
         )
+    if any(call.texts("securityopt")):
+        raise InvalidParameter(
+            "The daemon on this platform does not support setting security options on build",
+            hint="RUN has the profiles that containers have by default",
+        )
+    if call.flag("squash"):
+        raise InvalidParameter(
+            "squash is only supported with experimental mode",
+            hint="several stages and COPY --from leave behind what an image does not need",
+        )
+    if call.text("isolation").lower() not in ("", "default"):
+        raise InvalidParameter(f'Unsupported isolation: "{call.text("isolation")}"')
 
 
 async def _unpack(call: Call, directory: Path) -> None:
@@ -83,7 +97,6 @@ async def _unpack(call: Call, directory: Path) -> None:
 
 
 def _request(call: Call, context: Path, dockerfile_text: bytes | None) -> BuildRequest:
-    extra_hosts = [word for text in call.texts("extrahosts") for word in text.split(",") if word]
     return BuildRequest(
         context=context,
         dockerfile=call.text("dockerfile") or "Dockerfile",
@@ -96,14 +109,46 @@ def _request(call: Call, context: Path, dockerfile_text: bytes | None) -> BuildR
         pull=call.flag("pull"),
         network=call.text("networkmode") or "default",
         platform=call.text("platform"),
-        memory_limit_bytes=call.integer("memory") or 0,
-        cpu_shares=call.integer("cpushares") or 0,
-        cpuset_cpus=call.text("cpusetcpus"),
-        shm_size_bytes=call.integer("shmsize") or 0,
-        extra_hosts=extra_hosts,
+        fresh_stages=frozenset(name.lower() for name in call.texts("nocachefilter") if name),
+        run=_run_settings(call),
         cache_from=call.json("cachefrom", list[str], []),
         credentials=decode_auth_map(call.http.headers.get("X-Registry-Config", "")),
     )
+
+
+def _run_settings(call: Call) -> RunSettings:
+    memory = call.integer("memory") or 0
+    return RunSettings(
+        resources=Resources(
+            memory_limit_bytes=memory,
+            memory_swap_bytes=_swap_bytes(memory, call.integer("memswap") or 0),
+            cpu_shares=call.integer("cpushares") or 0,
+            cpu_period_us=call.integer("cpuperiod") or 0,
+            cpu_quota_us=call.integer("cpuquota") or 0,
+            cpuset_cpus=call.text("cpusetcpus"),
+            cpuset_mems=call.text("cpusetmems"),
+        ),
+        rlimits=tuple(
+            rlimit_of(one.name, soft=one.soft, hard=one.hard)
+            for one in call.json("ulimits", list[Ulimit], [])
+        ),
+        cgroup_parent=call.text("cgroupparent"),
+        shm_size_bytes=call.integer("shmsize") or 0,
+        extra_hosts=[word for text in call.texts("extrahosts") for word in text.split(",") if word],
+    )
+
+
+def _swap_bytes(memory: int, both: int) -> int:
+    """`both` is memory and swap together, as the runtime takes it. Raises: InvalidParameter."""
+    if both > 0 and not memory:
+        raise InvalidParameter(
+            "You should always set the Memory limit when using Memoryswap limit, see usage"
+        )
+    if 0 < both < memory:
+        raise InvalidParameter(
+            "Minimum memoryswap limit should be larger than memory limit, see usage"
+        )
+    return both if memory else 0
 
 
 def _tag(text: str) -> Reference:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,14 +11,13 @@ from pogu.build.cache import BuildCache
 from pogu.build.context import Context, FileDigests
 from pogu.build.events import BuildEvent
 from pogu.build.graph import Plan
-from pogu.build.run import Runner
+from pogu.build.run import Runner, RunSettings
 from pogu.build.state import StageState
 from pogu.config import Config
 from pogu.dockerfile.expand import expand_word
 from pogu.dockerfile.instructions import Dockerfile, Stage
 from pogu.images.store import Image
 from pogu.oci.index import Platform
-from pogu.runtime.workload import Resources
 from pogu.storage.layers import LayerStore
 
 __all__ = ["BuildJob", "Emit", "StageResults", "base_platform"]
@@ -53,10 +52,10 @@ class BuildJob:
     target: Platform
     """What an image from scratch is for."""
     no_cache: bool
+    fresh_stages: Collection[str]
+    """Names of the stages that take nothing from the cache."""
     network: str
-    resources: Resources
-    shm_size_bytes: int
-    extra_hosts: Sequence[str]
+    settings: RunSettings
     slots: asyncio.Semaphore
     emit: Emit
 

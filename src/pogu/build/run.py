@@ -7,23 +7,24 @@ import os
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pogu.build.workspace import Workspace, workspace
 from pogu.config import Config
 from pogu.errors import InvalidParameter
+from pogu.linux.apparmor import DEFAULT_PROFILE, detect_apparmor
 from pogu.linux.blocking import in_thread, in_thread_to_end
 from pogu.network.etc_files import ETC_FILES, Resolver, hosts_of, write_etc_files
 from pogu.network.service import Endpoint, Networks
 from pogu.oci.digest import ChainId
-from pogu.runtime.control_group import control_group
+from pogu.runtime.control_group import check_parent, control_group
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
-from pogu.runtime.workload import DEFAULT_PATH, BindMount, Resources, Workload
+from pogu.runtime.workload import DEFAULT_PATH, BindMount, Resources, Rlimit, Workload
 from pogu.storage.layers import Layer, LayerStore
 from pogu.storage.whiteout import is_opaque
 
-__all__ = ["RunFailed", "RunJob", "Runner"]
+__all__ = ["RunFailed", "RunJob", "RunSettings", "Runner"]
 
 _MOUNT_POINTS = (
     *("etc/hosts", "etc/hostname", "etc/resolv.conf", "etc"),
@@ -38,6 +39,17 @@ Output = Callable[[int, bytes], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What is the same for every RUN of a build. `cgroup_parent` empty = the driver's default."""
+
+    resources: Resources = field(default_factory=Resources)
+    rlimits: tuple[Rlimit, ...] = ()
+    cgroup_parent: str = ""
+    shm_size_bytes: int = 0
+    extra_hosts: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunJob:
     """One RUN, everything expanded. `network`: default, none or host."""
 
@@ -46,9 +58,7 @@ class RunJob:
     user: str
     cwd: str
     network: str
-    resources: Resources
-    shm_size_bytes: int
-    extra_hosts: Sequence[str]
+    settings: RunSettings
 
 
 class RunFailed(InvalidParameter):
@@ -69,6 +79,11 @@ class Runner:
         self._layers = layers
         self._networks = networks
         self._runtime = runtime
+        self._apparmor = detect_apparmor()
+
+    def check(self, settings: RunSettings) -> None:
+        """Raises: InvalidParameter in Docker's words for what cannot be had here."""
+        check_parent(self._runtime.cgroup_driver, settings.cgroup_parent)
 
     async def run(
         self, job: RunJob, parent: ChainId | None, output: Output
@@ -77,6 +92,8 @@ class Runner:
         async with workspace(self._config.paths, self._layers, parent) as space:
             missing = [path for path in _MOUNT_POINTS if not os.path.lexists(space.rootfs / path)]
             endpoint = None
+            if self._apparmor.enabled:
+                await self._apparmor.load_default()
             try:
                 if job.network != "host":
                     name = "none" if job.network == "none" else "bridge"
@@ -111,9 +128,13 @@ class Runner:
                 for name in ETC_FILES
             ),
             network=str(endpoint.netns) if endpoint else "host",
-            control_group=control_group(self._runtime.cgroup_driver, space.id),
-            resources=job.resources,
-            shm_size_bytes=job.shm_size_bytes or 64 * 1024 * 1024,
+            control_group=control_group(
+                self._runtime.cgroup_driver, space.id, job.settings.cgroup_parent
+            ),
+            resources=job.settings.resources,
+            rlimits=job.settings.rlimits,
+            apparmor_profile=DEFAULT_PROFILE if self._apparmor.enabled else "",
+            shm_size_bytes=job.settings.shm_size_bytes or 64 * 1024 * 1024,
         )
         write_bundle(space.directory, self._runtime.prepared(workload))
 
@@ -121,7 +142,7 @@ class Runner:
         resolver = Resolver(dns=self._config.dns, default_dns=self._networks.nameservers())
         write_etc_files(
             directory,
-            hosts=hosts_of(endpoint, hostname=_HOSTNAME, extra_hosts=job.extra_hosts),
+            hosts=hosts_of(endpoint, hostname=_HOSTNAME, extra_hosts=job.settings.extra_hosts),
             hostname=_HOSTNAME,
             resolver=resolver if job.network != "host" else None,
         )

@@ -19,7 +19,7 @@ from pogu.build.context import Context, FileDigests
 from pogu.build.events import BuildEvent, Built, Tagged, Warned
 from pogu.build.graph import find_stage, plan
 from pogu.build.job import BuildJob, base_platform
-from pogu.build.run import Runner
+from pogu.build.run import Runner, RunSettings
 from pogu.build.stage import StageBuild
 from pogu.build.state import PREDEFINED_ARGS, StageState, own_platform, platform_args
 from pogu.build.workspace import sweep
@@ -43,7 +43,6 @@ from pogu.oci.index import Platform
 from pogu.oci.reference import Reference
 from pogu.registry.credentials import Credentials
 from pogu.runtime.oci_runtime import OciRuntime
-from pogu.runtime.workload import Resources
 from pogu.storage.layers import LayerStore
 
 __all__ = ["BuildRequest", "Builder"]
@@ -65,14 +64,12 @@ class BuildRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     no_cache: bool = False
+    fresh_stages: frozenset[str] = frozenset()
+    """Stages that take nothing from the cache (lower case, as names are compared)."""
     pull: bool = False
     network: str = "default"
     platform: str = ""
-    memory_limit_bytes: int = 0
-    cpu_shares: int = 0
-    cpuset_cpus: str = ""
-    shm_size_bytes: int = 0
-    extra_hosts: Sequence[str] = ()
+    run: RunSettings = field(default_factory=RunSettings)
     cache_from: Sequence[str] = ()
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
     """By registry, for base images."""
@@ -144,6 +141,7 @@ class Builder:
     async def _build(
         self, request: BuildRequest, emit: Callable[[BuildEvent], Awaitable[None]]
     ) -> Image:
+        self._runner.check(request.run)
         raw = request.dockerfile_text
         if raw is None:
             raw = await in_thread(_read_dockerfile, request.context, request.dockerfile)
@@ -170,14 +168,9 @@ class Builder:
             meta_args=meta_args,
             target=target,
             no_cache=request.no_cache,
+            fresh_stages=request.fresh_stages,
             network=request.network,
-            resources=Resources(
-                memory_limit_bytes=request.memory_limit_bytes,
-                cpu_shares=request.cpu_shares,
-                cpuset_cpus=request.cpuset_cpus,
-            ),
-            shm_size_bytes=request.shm_size_bytes,
-            extra_hosts=request.extra_hosts,
+            settings=request.run,
             slots=self._slots,
             emit=emit,
         )

@@ -233,9 +233,7 @@ class StageBuild:
             user=state.config.user,
             cwd=state.config.working_dir,
             network="default" if network in ("", "default", "bridge") else network,
-            resources=self._job.resources,
-            shm_size_bytes=self._job.shm_size_bytes,
-            extra_hosts=self._job.extra_hosts,
+            settings=self._job.settings,
         )
         async with self._job.slots:
             code, layer = await self._job.runner.run(job, state.top_layer, output)

@@ -26,6 +26,7 @@ class StepCache:
         self._stage = stage
         self._missed = False
         self.base_name = ""
+        self._is_fresh = job.no_cache or (stage.name or "").lower() in job.fresh_stages
 
     def inputs(
         self,
@@ -46,7 +47,7 @@ class StepCache:
 
     def find(self, inputs: StepInputs) -> CacheRecord | None:
         """The result for these inputs, if its layer is still there."""
-        if self._job.no_cache:
+        if self._is_fresh:
             return None
         record = self._job.cache.find(inputs.key())
         if record is not None and record.top_layer and not self._job.layers.has(record.top_layer):
@@ -60,14 +61,14 @@ class StepCache:
         if record is not None or self._missed:
             return record, None
         self._missed = True
-        if self._job.no_cache:
-            return None, "--no-cache was given"
+        if self._is_fresh:
+            return None, f"--no-cache{'' if self._job.no_cache else '-filter'} was given"
         before = self._job.cache.latest_at(self._place(number))
         return None, miss_reason(inputs, before.inputs() if before else None)
 
     def previous(self, inputs: StepInputs, number: int) -> PreviousLayer | None:
         """The layer that this COPY made the last time, if it is still there."""
-        if self._job.no_cache:
+        if self._is_fresh:
             return None
         before = self._job.cache.latest_at(self._place(number))
         if before is None or before.top_layer is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
+from pogu.cli.build_flags import FLAGS, refuse_impossible
+from pogu.cli.build_flags import parameters as build_parameters
+from pogu.cli.build_output import Outputs
 from pogu.cli.build_view import JsonView, PlainView, QuietView, View
 from pogu.cli.context import Context
 from pogu.cli.failure import ApiError, CliError, UsageError
-from pogu.cli.flags import Command, Flag, Values
+from pogu.cli.flags import Command, Values
 from pogu.cli.http import Reply
-from pogu.cli.limits import size_bytes
-from pogu.cli.wire import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ _TAR_MAGIC = slice(257, 262)
 
 
 def _build(context: Context, values: Values) -> int:
-    view = _view(values)
-    parameters = _parameters(values)
+    refuse_impossible(values)
+    view, outputs = _view(values), Outputs(values)
+    parameters = build_parameters(values)
     path = values.args[0]
     if path.startswith(("http://", "https://", "git://", "git@")):
         raise CliError(
@@ -48,7 +50,7 @@ def _build(context: Context, values: Values) -> int:
     if code == 0 and image_file:
         with open(image_file, "w", encoding="ascii") as file:
             file.write(view.image_id)
-    return code
+    return code or outputs.give(context, view.image_id)
 
 
 def _near_directory(path: str) -> str:
@@ -71,38 +73,6 @@ def _view(values: Values) -> View:
     if progress not in ("auto", "plain", "tty"):
         raise UsageError(f"invalid value for --progress: {progress}", hint="auto, plain or json")
     return PlainView(colour=progress != "plain" and os.isatty(2))
-
-
-def _pairs(texts: list[str]) -> dict[str, str | None]:
-    """`A=b` is a value, `A` alone takes ours."""
-    found: dict[str, str | None] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        found[name] = value if equals else os.environ.get(name)
-    return found
-
-
-def _parameters(values: Values) -> dict[str, object]:
-    labels = {name: value or "" for name, value in _pairs(values.texts("label")).items()}
-    memory = values.text("memory")
-    return {
-        "t": values.texts("tag"),
-        "buildargs": encode(_pairs(values.texts("build-arg"))),
-        "labels": encode(labels),
-        "target": values.text("target") or None,
-        "nocache": values.flag("no-cache") or None,
-        "pull": values.flag("pull") or None,
-        "networkmode": values.text("network") or None,
-        "platform": values.text("platform") or None,
-        "memory": size_bytes(memory, "memory") if memory else None,
-        "cpushares": values.number("cpu-shares"),
-        "cpusetcpus": values.text("cpuset-cpus") or None,
-        "shmsize": size_bytes(values.text("shm-size"), "shm-size")
-        if values.text("shm-size")
-        else None,
-        "extrahosts": values.texts("add-host"),
-        "dockerfile": values.text("file") or None,
-    }
 
 
 # ---- sending the context -------------------------------------------------------------------
@@ -206,27 +176,7 @@ COMMANDS = {
         "[OPTIONS] PATH | -",
         "Build an image from a Dockerfile",
         _build,
-        [
-            Flag("--add-host", "list", "Add a host-to-IP mapping (host:ip)"),
-            Flag("--build-arg", "list", "Set build-time variables"),
-            Flag("--cpu-shares", "int", "CPU shares (relative weight)"),
-            Flag("--cpuset-cpus", "text", "CPUs in which to allow execution"),
-            Flag("-f, --file", "text", "Name of the Dockerfile (PATH/Dockerfile)"),
-            Flag("--force-rm", "bool", "Accepted; nothing intermediate is ever kept"),
-            Flag("--iidfile", "text", "Write the image ID to the file"),
-            Flag("--label", "list", "Set metadata for the image"),
-            Flag("-m, --memory", "text", "Memory limit of RUN"),
-            Flag("--network", "text", "Network of RUN: default, none or host"),
-            Flag("--no-cache", "bool", "Do not use the cache"),
-            Flag("--platform", "text", "Platform, as linux/amd64"),
-            Flag("--progress", "text", "Progress output: auto, plain or json", "auto"),
-            Flag("--pull", "bool", "Always look for a newer base image"),
-            Flag("-q, --quiet", "bool", "Print the image ID only"),
-            Flag("--rm", "bool", "Accepted; nothing intermediate is ever kept", True),
-            Flag("--shm-size", "text", "Size of /dev/shm"),
-            Flag("-t, --tag", "list", "Name and optionally a tag (name:tag)"),
-            Flag("--target", "text", "Stage to build"),
-        ],
+        FLAGS,
         least=1,
         most=1,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pogu.cli.failure import UsageError
 from pogu.cli.flags import Values
 
-__all__ = ["changeable_limits", "limits", "size_bytes", "size_of"]
+__all__ = ["changeable_limits", "limits", "size_bytes", "size_of", "ulimits"]
 
 Json = dict[str, object]
 
@@ -48,7 +48,8 @@ def _nano_cpus(text: str) -> int:
         ) from err
 
 
-def _ulimits(values: Values) -> list[Json]:
+def ulimits(values: Values) -> list[Json]:
+    """Raises: UsageError in Docker's words."""
     found: list[Json] = []
     for text in values.texts("ulimit"):
         name, _, both = text.partition("=")
@@ -195,5 +196,5 @@ def limits(values: Values) -> Json:
         "DeviceCgroupRules": values.texts("device-cgroup-rule") or None,
         "MemorySwappiness": values.number("memory-swappiness"),
         "OomKillDisable": values.flag("oom-kill-disable"),
-        "Ulimits": _ulimits(values) or None,
+        "Ulimits": ulimits(values) or None,
     }

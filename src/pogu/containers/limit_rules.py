@@ -7,16 +7,11 @@ import re
 
 from pogu.errors import InvalidParameter
 from pogu.model.container import HostConfig
+from pogu.runtime.workload import rlimit_of
 
 __all__ = ["check_limits", "check_sysctls", "kernel_memory_warnings"]
 
 _MINIMUM_MEMORY = 6 * 1024 * 1024
-_RLIMITS = frozenset(
-    (
-        *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile"),
-        *("nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
-    )
-)
 _IPC_SYSCTLS = frozenset(
     (
         *("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall"),
@@ -136,10 +131,4 @@ def _check_others(host: HostConfig) -> None:
     if host.shm_size < 0:
         _refuse("SHM size can not be less than 0")
     for limit in host.ulimits or ():
-        if limit.name not in _RLIMITS:
-            _refuse(f"invalid ulimit type: {limit.name}", f"one of {', '.join(sorted(_RLIMITS))}")
-        if limit.hard != -1 and (limit.soft == -1 or limit.soft > limit.hard):
-            _refuse(
-                "ulimit soft limit must be less than or equal to hard limit:"
-                f" {limit.soft} > {limit.hard}"
-            )
+        rlimit_of(limit.name, soft=limit.soft, hard=limit.hard)

@@ -20,7 +20,7 @@ from pogu.linux.idmap import IdMapping
 from pogu.model.container import HostConfig
 from pogu.runtime.control_group import CgroupDriver, control_group
 from pogu.runtime.device import devices_below
-from pogu.runtime.workload import BindMount, Device, Rlimit, UserIds, Workload
+from pogu.runtime.workload import BindMount, Device, Rlimit, UserIds, Workload, rlimit_of
 
 __all__ = ["apparmor_profile", "container_workload", "wanted_rlimits"]
 
@@ -175,9 +175,9 @@ def wanted_rlimits(host: HostConfig) -> tuple[Rlimit, ...]:
     files = 1 << 20 if hard == resource.RLIM_INFINITY else min(hard, 1 << 20)
     chosen["RLIMIT_NOFILE"] = Rlimit(type="RLIMIT_NOFILE", soft=files, hard=files)
     for limit in host.ulimits or ():
-        name = f"RLIMIT_{limit.name.upper()}"
-        soft, high = (2**64 - 1 if value < 0 else value for value in (limit.soft, limit.hard))
-        chosen[name] = Rlimit(type=name, soft=soft, hard=high)
+        chosen[f"RLIMIT_{limit.name.upper()}"] = rlimit_of(
+            limit.name, soft=limit.soft, hard=limit.hard
+        )
     return tuple(chosen.values())
 
 

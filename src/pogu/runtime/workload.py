@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pogu.errors import InvalidParameter
 from pogu.linux.idmap import IdMapping
 from pogu.runtime.control_group import ControlGroup
 
@@ -18,6 +19,7 @@ __all__ = [
     "Rlimit",
     "UserIds",
     "Workload",
+    "rlimit_of",
 ]
 
 
@@ -76,6 +78,28 @@ class Rlimit:
     type: str
     soft: int
     hard: int
+
+
+_RLIMITS = frozenset(
+    (
+        *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile"),
+        *("nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
+    )
+)
+
+
+def rlimit_of(name: str, *, soft: int, hard: int) -> Rlimit:
+    """`nofile` with its limits, -1 = none. Raises: InvalidParameter in Docker's words."""
+    if name not in _RLIMITS:
+        raise InvalidParameter(
+            f"invalid ulimit type: {name}", hint=f"one of {', '.join(sorted(_RLIMITS))}"
+        )
+    if hard != -1 and (soft == -1 or soft > hard):
+        raise InvalidParameter(
+            f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+        )
+    low, high = (2**64 - 1 if value < 0 else value for value in (soft, hard))
+    return Rlimit(type=f"RLIMIT_{name.upper()}", soft=low, hard=high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
