@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import pytest
 from tests.archives import a_file, a_tar
-from tests.conformance.clients import DockerCli, Wire, needs_docker_cli
+from tests.conformance.clients import DockerCli, Terminal, Wire, needs_docker_cli
+from tests.engine_process import EngineProcess
 
 docker_py: Any = pytest.importorskip("docker", reason="needs the docker package of PyPI")
 
@@ -98,3 +99,19 @@ def test_the_answers_of_get_and_load_are_dockers(wire: Wire) -> None:
     platform = quote('{"os":"linux","architecture":"s390x"}')
     refused = wire.ask("GET", f"/images/busybox/get?platform={platform}")
     assert "does not provide the specified platform" in refused.message
+
+
+def test_load_draws_its_progress_on_a_terminal_only(
+    engine: EngineProcess, docker: DockerCli, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "image.tar")
+    engine.ok("import", "-", "drawn", stdin=a_tar([a_file("seen", bytes(8 << 20))]).getvalue())
+    engine.ok("save", "-o", file, "drawn")
+    engine.ok("rmi", "drawn")
+    with Terminal([*engine.argv, "load", "-i", file], docker.environment()) as screen:
+        screen.expect("Loading layer")
+        screen.expect("Loaded image: drawn:latest")
+        assert screen.wait() == 0
+    engine.ok("rmi", "drawn")
+    assert engine.ok("load", "-i", file) == "Loaded image: drawn:latest"
+    engine.ok("rmi", "drawn")

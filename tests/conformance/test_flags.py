@@ -72,7 +72,7 @@ def test_checkpoints_are_refused(engine: EngineProcess, wire: Wire) -> None:
 
 def test_two_points_in_time_are_refused(wire: Wire) -> None:
     filters = json.dumps({"until": ["1h", "2h"]})
-    for noun in ("containers", "images", "build"):
+    for noun in ("containers", "images", "build", "networks"):
         answer = wire.ask("POST", f"/{noun}/prune?filters={filters.replace(' ', '')}")
         assert (answer.status, answer.message.splitlines()[0]) == (
             400,

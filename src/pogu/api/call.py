@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -16,7 +16,7 @@ from pogu.errors import InvalidParameter
 if TYPE_CHECKING:
     from pogu.engine import Engine
 
-__all__ = ["Call", "Version", "as_type", "parse_filters", "parse_time_ns"]
+__all__ = ["Call", "Version", "as_type", "check_until", "parse_filters", "parse_time_ns"]
 
 Version = tuple[int, int]
 T = TypeVar("T")
@@ -186,6 +186,17 @@ def parse_filters(text: str) -> dict[str, list[str]]:
         name: values if isinstance(values, list) else [value for value, on in values.items() if on]
         for name, values in tree.items()
     }
+
+
+def check_until(filters: Mapping[str, Sequence[str]]) -> None:
+    """A prune has one point in time. Raises: InvalidParameter in Docker's words."""
+    times = set(filters.get("until", ()))
+    if len(times) > 1:
+        raise InvalidParameter(
+            "more than one until filter specified", hint="give the earlier of the two only"
+        )
+    for text in times:
+        parse_time_ns("until", text)
 
 
 def parse_time_ns(key: str, text: str) -> int | None:

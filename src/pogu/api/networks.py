@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pogu.api.call import Call
+from pogu.api.call import Call, check_until
 from pogu.api.event_view import label_matches
 from pogu.api.http_server import StreamResponse
 from pogu.api.reply import json_reply
@@ -91,7 +91,7 @@ async def inspect(call: Call) -> StreamResponse:
 
 async def prune(call: Call) -> StreamResponse:
     """Remove nothing: the built-in networks stay, and there are no others yet."""
-    call.filters("until", "label", "label!")
+    check_until(call.filters("until", "label", "label!"))
     return json_reply({"NetworksDeleted": []})
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from pogu.api import container_filter
-from pogu.api.call import Call, parse_time_ns
+from pogu.api.call import Call, check_until, parse_time_ns
 from pogu.api.event_view import label_matches
 from pogu.api.http_server import StreamResponse
 from pogu.api.images import image_fits, removed_lines
@@ -36,7 +36,7 @@ async def _pruned(call: Call, choice: Choice) -> Plan:
 async def containers(call: Call) -> StreamResponse:
     """Remove stopped containers; with filters those that they leave."""
     filters = call.filters("until", "label", "label!")
-    _one_until(filters)
+    check_until(filters)
     plan = await _pruned(call, Choice(containers=_container_fits(filters)))
     return json_reply({"ContainersDeleted": _names(plan.containers)} | _sizes(plan))
 
@@ -51,7 +51,7 @@ async def volumes(call: Call) -> StreamResponse:
 
 async def images(call: Call) -> StreamResponse:
     filters = call.filters("dangling", "until", "label", "label!")
-    _one_until(filters)
+    check_until(filters)
     dangling = filters.pop("dangling", ["true"])[0].lower() not in ("0", "false")
     plan = await _pruned(call, Choice(images=(dangling, _image_fits(call, filters))))
     return json_reply({"ImagesDeleted": removed_lines(plan.images) or None} | _sizes(plan))
@@ -60,7 +60,7 @@ async def images(call: Call) -> StreamResponse:
 async def caches(call: Call) -> StreamResponse:
     """Remove the records whose result no image has; with `all` every one."""
     filters = call.filters("until", "unused-for", "id", "description")
-    _one_until(filters)
+    check_until(filters)
     for limit in ("keep-storage", "reserved-space", "max-used-space", "min-free-space"):
         if call.text(limit) not in ("", "0"):
             raise NotImplementedByEngine(
@@ -75,7 +75,7 @@ async def caches(call: Call) -> StreamResponse:
 async def everything(call: Call) -> StreamResponse:
     """What `system prune` would do: `all`, `volumes` and `filters` as there."""
     filters = call.filters("until", "label", "label!")
-    _one_until(filters)
+    check_until(filters)
     only = {"until": filters["until"]} if "until" in filters else {}
     choice = Choice(
         containers=_container_fits(filters),
@@ -127,14 +127,6 @@ def _sizes(plan: Plan) -> dict[str, object]:
 
 
 # ---- what the filters leave -----------------------------------------------------------------
-
-
-def _one_until(filters: Filters) -> None:
-    """Raises: InvalidParameter in Docker's words: two points in time are none."""
-    if len(set(filters.get("until", ()))) > 1:
-        raise InvalidParameter(
-            "more than one until filter specified", hint="give the earlier of the two only"
-        )
 
 
 def _labels_fit(labels: dict[str, str], filters: Filters) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pogu.cli.http import Reply
 
-__all__ = ["objects", "show_progress", "status_lines", "status_text"]
+__all__ = ["draws", "objects", "show_progress", "status_lines", "status_text"]
 
 
 def status_lines(reply: Reply) -> Iterator[str]:
@@ -32,7 +32,7 @@ def show_progress(reply: Reply, say: Callable[[str], None], *, fd: int) -> None:
     """Print the lines by `say`; where `fd`, on which it prints, is a terminal, draw bars below
     them. Raises: CliError.
     """
-    if not _draws(fd):
+    if not draws(fd):
         for text in status_lines(reply):
             say(text)
         return
@@ -46,7 +46,8 @@ def show_progress(reply: Reply, say: Callable[[str], None], *, fd: int) -> None:
         bars.erase()
 
 
-def _draws(fd: int) -> bool:
+def draws(fd: int) -> bool:
+    """True for a terminal that can move its cursor."""
     return os.isatty(fd) and os.environ.get("TERM", "dumb") != "dumb"
 
 

@@ -7,6 +7,7 @@ archive's names are only keys here: nothing is written under them, so none leads
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -238,6 +239,7 @@ class _Reading:
         self._contents.layers[path] = layer
 
     def _layer(self, content: _Content, path: str, *, compressed: bool) -> None:
+        content.tell = functools.partial(self._progress, path)
         self._progress(path, 0, content.size)
         kept = self._keep(content, path) if compressed else None
         with contextlib.ExitStack() as stack:
@@ -290,7 +292,10 @@ class _Content:
         self._head = b""
         self._lock = threading.Lock()
         self._closed = False
+        self._read = self._told = 0
         self.size = size
+        self.tell: Callable[[int, int], None] = lambda current, total: None
+        """Told about a hundred times how far it was read."""
 
     def peek(self, size: int) -> bytes:
         while len(self._head) < size:
@@ -310,7 +315,12 @@ class _Content:
                 if 0 <= size < len(data):
                     data, self._head = data[:size], data[size:]
                 return data
-            return bytes(self._stream.read_content(self.size if size < 0 else size))
+            data = bytes(self._stream.read_content(self.size if size < 0 else size))
+        self._read += len(data)
+        if self._read - self._told > max(_CHUNK, self.size // 100):
+            self._told = self._read
+            self.tell(self._read, self.size)
+        return data
 
     def read_all(self) -> bytes:
         return b"".join(iter(lambda: self.read(_CHUNK), b""))

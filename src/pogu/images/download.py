@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ _KEPT_S = 7 * 24 * 3600
 _KEPT_BYTES = 20 << 30
 
 _SWEEP_EVERY_S = 3600.0
+_TOLD_EVERY_S = 0.2
 _WATCHED_S = 60.0
 _SLOWEST = 512 * _WATCHED_S
 """Bytes in that time; a connection that brings fewer is given up for a new one."""
@@ -133,7 +134,7 @@ class Downloads:
         What is here already is not fetched. `reader` is told the part to read along.
         Raises: DataLoss when the content differs from its digest; Unavailable.
         """
-        async with self._alone(digest):
+        async with self._alone(digest, lambda have: progress(have, size)):
             if self._blobs.has(digest):
                 return self._blobs.path(digest)
             async with self._slots:
@@ -142,17 +143,34 @@ class Downloads:
         return self._blobs.path(digest)
 
     @contextlib.asynccontextmanager
-    async def _alone(self, digest: Digest) -> AsyncIterator[None]:
-        """One at a time for each blob; the next one finds what the first has brought."""
+    async def _alone(
+        self, digest: Digest, tell: Callable[[int], Awaitable[None]]
+    ) -> AsyncIterator[None]:
+        """One at a time for each blob; the next one finds what the first has brought, and is told
+        meanwhile how much that is.
+        """
         lock, waiting = self._running.get(digest, (asyncio.Lock(), 0))
         self._running[digest] = lock, waiting + 1
+        telling = asyncio.create_task(self._tell(digest, tell)) if lock.locked() else None
         try:
             async with lock:
+                if telling is not None:
+                    telling.cancel()
                 yield
         finally:
+            if telling is not None:
+                telling.cancel()
             lock, waiting = self._running.pop(digest)
             if waiting > 1:
                 self._running[digest] = lock, waiting - 1
+
+    async def _tell(self, digest: Digest, tell: Callable[[int], Awaitable[None]]) -> None:
+        """Until cancelled. A client that left is seen by whoever waits for the blob."""
+        with contextlib.suppress(ConnectionError):
+            while True:
+                with contextlib.suppress(FileNotFoundError):
+                    await tell(self.part(digest).stat().st_size)
+                await asyncio.sleep(_TOLD_EVERY_S)
 
     async def _complete(
         self,

@@ -195,3 +195,28 @@ async def test_an_empty_blob_that_does_not_end_is_refused_at_its_first_bytes(
         with pytest.raises(DataLoss, match="more than 0 bytes"):
             await downloads.fetch(repository, empty, 0, progress=quiet)
     assert list(paths.tmp.iterdir()) == []
+
+
+async def test_who_waits_for_the_same_blob_is_told_how_much_of_it_is_here(tmp_path: Path) -> None:
+    paths = places(tmp_path)
+    downloads = Downloads(paths, BlobStore(paths))
+    began, heard = asyncio.Event(), asyncio.Event()
+    told: list[tuple[int, int]] = []
+
+    async def first(_current: int, _total: int) -> None:
+        began.set()
+        await heard.wait()
+
+    async def second(current: int, total: int) -> None:
+        told.append((current, total))
+        heard.set()
+
+    async with a_cutting_registry(BLOB, []) as registry, a_repository(registry) as repository:
+        fetching = asyncio.create_task(
+            downloads.fetch(repository, DIGEST, len(BLOB), progress=first)
+        )
+        await began.wait()
+        path = await downloads.fetch(repository, DIGEST, len(BLOB), progress=second)
+        assert await fetching == path
+    assert 0 < told[0][0] <= told[0][1] == len(BLOB)
+    assert registry.offsets == [0]
