@@ -101,8 +101,8 @@ def test_what_is_off_asks_for_nothing(engine: EngineProcess, context: Path) -> N
 
 def test_one_stage_takes_nothing_from_the_cache(engine: EngineProcess, context: Path) -> None:
     (context / "Dockerfile").write_text(
-        "FROM busybox AS first\nRUN date +%s%N > /now\n"
-        "FROM busybox AS second\nRUN date +%s%N > /now\n"
+        "FROM busybox AS first\nRUN cat /proc/sys/kernel/random/uuid > /now\n"
+        "FROM busybox AS second\nRUN cat /proc/sys/kernel/random/uuid > /now\n"
         "FROM busybox\nCOPY --from=first /now /1\nCOPY --from=second /now /2\n"
     )
 

@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pogu.build.workspace import Workspace, workspace
@@ -15,11 +15,13 @@ from pogu.config import Config
 from pogu.errors import InvalidParameter
 from pogu.linux.apparmor import DEFAULT_PROFILE, detect_apparmor
 from pogu.linux.blocking import in_thread, in_thread_to_end
+from pogu.linux.cgroup import detect
 from pogu.network.etc_files import ETC_FILES, Resolver, hosts_of, write_etc_files
 from pogu.network.service import Endpoint, Networks
 from pogu.oci.digest import ChainId
 from pogu.runtime.control_group import check_parent, control_group
 from pogu.runtime.oci_runtime import OciRuntime, resolve_user, write_bundle
+from pogu.runtime.possible_limits import possible_cpu, possible_memory
 from pogu.runtime.workload import DEFAULT_PATH, BindMount, Resources, Rlimit, Workload
 from pogu.storage.layers import Layer, LayerStore
 from pogu.storage.whiteout import is_opaque
@@ -80,10 +82,20 @@ class Runner:
         self._networks = networks
         self._runtime = runtime
         self._apparmor = detect_apparmor()
+        self._cgroup = detect()
 
-    def check(self, settings: RunSettings) -> None:
-        """Raises: InvalidParameter in Docker's words for what cannot be had here."""
+    def possible(self, settings: RunSettings) -> tuple[RunSettings, list[str]]:
+        """Return what can be had here, and warnings of what cannot.
+
+        Raises: InvalidParameter in Docker's words for a bad parent of control groups.
+        """
         check_parent(self._runtime.cgroup_driver, settings.cgroup_parent)
+        warnings: list[str] = []
+        limits = settings.resources
+        swap_asked = limits.memory_swap_bytes > 0
+        limits = possible_memory(limits, self._cgroup, warnings, swap_asked=swap_asked)
+        limits = possible_cpu(limits, self._cgroup, warnings)
+        return replace(settings, resources=limits), warnings
 
     async def run(
         self, job: RunJob, parent: ChainId | None, output: Output

@@ -141,7 +141,9 @@ class Builder:
     async def _build(
         self, request: BuildRequest, emit: Callable[[BuildEvent], Awaitable[None]]
     ) -> Image:
-        self._runner.check(request.run)
+        settings, warnings = self._runner.possible(request.run)
+        for warning in warnings:
+            await emit(Warned(text=warning))
         raw = request.dockerfile_text
         if raw is None:
             raw = await in_thread(_read_dockerfile, request.context, request.dockerfile)
@@ -170,7 +172,7 @@ class Builder:
             no_cache=request.no_cache,
             fresh_stages=request.fresh_stages,
             network=request.network,
-            settings=request.run,
+            settings=settings,
             slots=self._slots,
             emit=emit,
         )

@@ -9,13 +9,12 @@ from dataclasses import replace
 
 from pogu.linux.cgroup import CgroupSetup
 from pogu.model.container import HostConfig
+from pogu.runtime.possible_limits import LACKS, UNMOUNTED, possible_cpu, possible_memory
 from pogu.runtime.workload import IoLimit, Resources
 
 __all__ = ["resources_of"]
 
 _CPU_PERIOD_US = 100_000
-_LACKS = "Your kernel does not support"
-_UNMOUNTED = "or the cgroup is not mounted."
 _THROTTLES = (
     ("blkio_device_read_bps", "throttleReadBpsDevice", "BPS Block I/O read", "Block I/O BPS read"),
     (
@@ -58,8 +57,8 @@ def resources_of(host: HostConfig, cgroup: CgroupSetup) -> tuple[Resources, list
         device_rules=host.device_cgroup_rules or (),
     )
     warnings: list[str] = []
-    limits = _possible_memory(limits, host, cgroup, warnings)
-    limits = _possible_cpu(limits, cgroup, warnings)
+    limits = possible_memory(limits, cgroup, warnings, swap_asked=host.memory_swap > 0)
+    limits = possible_cpu(limits, cgroup, warnings)
     return _possible_io(limits, host, cgroup, warnings), warnings
 
 
@@ -76,69 +75,20 @@ def _io_limits(host: HostConfig) -> tuple[IoLimit, ...]:
     return (*weights, *rates)
 
 
-def _possible_memory(
-    limits: Resources, host: HostConfig, cgroup: CgroupSetup, warnings: list[str]
-) -> Resources:
-    have = cgroup.controllers
-    if "memory" not in have and (limits.memory_limit_bytes or limits.memory_reservation_bytes):
-        warnings.append(f"{_LACKS} memory limit capabilities {_UNMOUNTED} Limitation discarded.")
-        limits = replace(
-            limits, memory_limit_bytes=0, memory_swap_bytes=0, memory_reservation_bytes=0
-        )
-    if not cgroup.swap_limit and limits.memory_swap_bytes:
-        if host.memory_swap > 0:
-            warnings.append(
-                f"{_LACKS} swap limit capabilities {_UNMOUNTED} Memory limited without swap."
-            )
-        limits = replace(limits, memory_swap_bytes=0)
-    if cgroup.version == "2" and limits.memory_swappiness is not None:
-        if limits.memory_swappiness >= 0:
-            warnings.append(
-                f"{_LACKS} memory swappiness capabilities {_UNMOUNTED} Memory swappiness discarded."
-            )
-        limits = replace(limits, memory_swappiness=None)
-    if limits.oom_kill_disable and not cgroup.oom_kill_disable:
-        warnings.append(f"{_LACKS} OomKillDisable. OomKillDisable discarded.")
-        limits = replace(limits, oom_kill_disable=False)
-    if "pids" not in have and limits.pids_limit:
-        warnings.append(f"{_LACKS} PIDs limit capabilities {_UNMOUNTED} PIDs limit discarded.")
-        limits = replace(limits, pids_limit=0)
-    return limits
-
-
-def _possible_cpu(limits: Resources, cgroup: CgroupSetup, warnings: list[str]) -> Resources:
-    have = cgroup.controllers
-    if "cpu" not in have and limits.cpu_shares:
-        warnings.append(f"{_LACKS} CPU shares {_UNMOUNTED} Shares discarded.")
-        limits = replace(limits, cpu_shares=0)
-    if "cpu" not in have and (limits.cpu_quota_us or limits.cpu_period_us):
-        warnings.append(f"{_LACKS} CPU CFS scheduler. CPU period/quota discarded.")
-        limits = replace(limits, cpu_quota_us=0, cpu_period_us=0)
-    if not cgroup.realtime and (limits.cpu_rt_runtime_us or limits.cpu_rt_period_us):
-        warnings.append(
-            f"{_LACKS} CPU real-time scheduler. CPU real-time period/runtime discarded."
-        )
-        limits = replace(limits, cpu_rt_runtime_us=0, cpu_rt_period_us=0)
-    if "cpuset" not in have and (limits.cpuset_cpus or limits.cpuset_mems):
-        warnings.append(f"{_LACKS} cpuset {_UNMOUNTED} Cpuset discarded.")
-        limits = replace(limits, cpuset_cpus="", cpuset_mems="")
-    return limits
-
-
 def _possible_io(
     limits: Resources, host: HostConfig, cgroup: CgroupSetup, warnings: list[str]
 ) -> Resources:
     has_any = ("io" if cgroup.version == "2" else "blkio") in cgroup.controllers
     if limits.blkio_weight and not (has_any and cgroup.io_weight):
-        warnings.append(f"{_LACKS} Block I/O weight {_UNMOUNTED} Weight discarded.")
+        warnings.append(f"{LACKS} Block I/O weight {UNMOUNTED} Weight discarded.")
         limits = replace(limits, blkio_weight=0)
     lost = set()
     if host.blkio_weight_device and not (has_any and cgroup.io_weight_device):
-        warnings.append(f"{_LACKS} Block I/O weight_device {_UNMOUNTED} Weight-device discarded.")
+        warnings.append(f"{LACKS} Block I/O weight_device {UNMOUNTED} Weight-device discarded.")
         lost.add("weightDevice")
     for field, kind, name, after in _THROTTLES:
         if getattr(host, field) and not (has_any and cgroup.io_throttle):
-            warnings.append(f"{_LACKS} {name} limit {_UNMOUNTED} {after} limit discarded.")
+            warnings.append(f"{LACKS} {name} limit {UNMOUNTED} {after} limit discarded.")
             lost.add(kind)
     kept = tuple(limit for limit in limits.io_limits if limit.kind not in lost)
     return replace(limits, io_limits=kept)
