@@ -101,9 +101,9 @@ def test_what_is_off_asks_for_nothing(engine: EngineProcess, context: Path) -> N
 
 def test_one_stage_takes_nothing_from_the_cache(engine: EngineProcess, context: Path) -> None:
     (context / "Dockerfile").write_text(
-        "FROM busybox AS first\nRUN cat /proc/sys/kernel/random/uuid > /now\n"
-        "FROM busybox AS second\nRUN cat /proc/sys/kernel/random/uuid > /now\n"
-        "FROM busybox\nCOPY --from=first /now /1\nCOPY --from=second /now /2\n"
+        "FROM busybox AS first\nRUN cat /proc/sys/kernel/random/uuid > /1\n"
+        "FROM busybox AS second\nRUN cat /proc/sys/kernel/random/uuid > /2\n"
+        "FROM busybox\nCOPY --from=first /1 /\nCOPY --from=second /2 /\n"
     )
 
     def times(*words: str) -> list[str]:
