@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,9 @@ def test_times_choose_what_is_shown(engine: EngineProcess, name: str) -> None:
     assert engine.ok("logs", "--until", stamps[1], name) == "1\n2"
     assert engine.ok("logs", "--since", stamps[1], "--until", stamps[2], "-n1", name) == ""
     assert engine.ok("logs", "-f", "--until", stamps[1], name) == "1\n2"
+    for never in ("99999999999999", "253402300900"):
+        assert engine.ok("logs", "--since", never, name) == ""
+        assert engine.ok("logs", "--until", never, "-n1", name) == "4"
 
 
 def test_a_follower_sees_every_line_once(engine: EngineProcess, name: str) -> None:
@@ -166,6 +170,24 @@ def test_a_reader_that_leaves_takes_its_process_along(engine: EngineProcess, nam
     follower.kill()
     follower.communicate()
     eventually(lambda: not readers(container))
+
+
+def test_attached_to_the_log_nothing_is_missed_between_it_and_what_comes(
+    engine: EngineProcess, name: str
+) -> None:
+    script = "echo before; read line; echo after"
+    words = ["--name", name, "--log-driver", "journald", "busybox", "sh", "-c", script]
+    engine.ok("run", "-di", *words)
+    eventually(lambda: engine.ok("logs", name) == "before")
+    path = f"/containers/{name}/attach?logs=1&stream=1&stdout=1"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(engine.socket))
+        head = "Host: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+        client.sendall(f"POST {path} HTTP/1.1\r\n{head}".encode())
+        engine.ok("attach", name, stdin=b"go\n")
+        answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
+    assert answer.endswith(b"\7before\n\1\0\0\0\0\0\0\6after\n")
 
 
 def test_every_run_of_a_container_is_in_its_log(engine: EngineProcess, name: str) -> None:

@@ -17,7 +17,7 @@ from pogu.containers.entry import Entry
 from pogu.containers.log_options import JOURNAL_DRIVER, details, log_attributes, log_bounds
 from pogu.errors import InvalidParameter
 from pogu.runtime.conmon import Conmon
-from pogu.runtime.journal import read_journal
+from pogu.runtime.journal import check_readable, read_journal
 from pogu.runtime.logfile import read_log
 from pogu.runtime.logformat import LogView
 from pogu.runtime.logrotation import LogBounds, expire_log, rotate_log
@@ -55,7 +55,7 @@ class ContainerLogs:
     def read(
         self, entry: Entry, view: LogView, *, follow: bool, with_details: bool
     ) -> AsyncGenerator[bytes]:
-        """With `follow`, end when the container ends. Raises: InvalidParameter."""
+        """With `follow`, end when the container ends. Raises: InvalidParameter; SystemFailure."""
         if not view.streams:
             raise InvalidParameter("Bad parameters: you must choose at least one stream")
         if with_details:
@@ -79,6 +79,7 @@ class ContainerLogs:
     def _pieces(self, entry: Entry, view: LogView, *, follow: bool) -> AsyncGenerator[bytes] | None:
         """None when it keeps no log."""
         if entry.record.host_config.log_config.type == JOURNAL_DRIVER:
+            check_readable()
             return read_journal(entry.id, view, follow=follow, ended=entry.ended)
         path = self._log_path(entry)
         if path is None:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import time
@@ -24,11 +25,13 @@ from pogu.linux.spawn import reap, spawn
 from pogu.runtime.journal_entries import FIELDS, JournalEntries, JournalTail, file_lines
 from pogu.runtime.logformat import LogView, Rendering
 
-__all__ = ["has_journal", "journalctl_argv", "read_journal"]
+__all__ = ["check_readable", "has_journal", "journalctl_argv", "read_journal"]
 
 _SOCKET = "/run/systemd/journal/socket"
 _BLOCK = 1 << 20
 _SYNC_S = 10.0
+_LATEST_S = 253_402_300_799
+"""What journalctl reads as a time, at most: the end of the year 9999."""
 
 
 def has_journal() -> bool:
@@ -39,6 +42,18 @@ def has_journal() -> bool:
         except OSError:
             return False
         return True
+
+
+def check_readable() -> None:
+    """Raises: SystemFailure when there is nothing to read it with."""
+    if shutil.which("journalctl") is None:
+        raise _missing()
+
+
+def _missing() -> SystemFailure:
+    return SystemFailure(
+        "journalctl: program not found", hint="install it to read logs of the driver journald"
+    )
 
 
 def journalctl_argv(container_id: str, *words: str) -> list[str]:
@@ -79,7 +94,7 @@ class _Reader:
         self._view = view
         self._from: tuple[str, ...] = ()
         if view.since_ns:
-            self._from = (f"--since=@{view.since_ns // 1_000_000_000}",)
+            self._from = (f"--since=@{min(view.since_ns // 1_000_000_000, _LATEST_S)}",)
         self._entries = JournalEntries()
         self.rendering = Rendering(view)
 
@@ -166,9 +181,7 @@ async def _journalctl(argv: Sequence[str]) -> AsyncIterator[_Child]:
         try:
             pid = spawn(argv, stdin=null, stdout=child_output, stderr=said)
         except FileNotFoundError as err:
-            raise SystemFailure(
-                "journalctl: program not found", hint="install systemd's journalctl to read logs"
-            ) from err
+            raise _missing() from err
         finally:
             os.close(child_output)
         try:
