@@ -62,10 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         root_lock = _lock_root(config)
         listener = _listen(config, manager)
     except EngineError as err:
-        print(f"Error: {err.message}" + (f"\n{err.hint}" if err.hint else ""), file=sys.stderr)
+        print(_said(err), file=sys.stderr)
         return 1
     except OSError as err:
-        print(f"Error: {err.strerror}: {err.filename}", file=sys.stderr)
+        print(_said(err), file=sys.stderr)
         return 1
     _set_up_log(config, foreground=foreground)
     try:
@@ -103,6 +103,16 @@ def _take_manager() -> ServiceManager:
     said = {name: os.environ.pop(name, "") for name in _OF_THE_MANAGER}
     gave_socket = said["LISTEN_PID"] == str(os.getpid()) and bool(said["LISTEN_FDS"])
     return ServiceManager(address=said["NOTIFY_SOCKET"], gave_socket=gave_socket)
+
+
+def _said(err: EngineError | OSError) -> str:
+    """For whoever starts the engine: the message, and the hint on a line of its own."""
+    from pogu.host_failure import host_failure
+
+    found = err if isinstance(err, EngineError) else host_failure(err)
+    if found is None:
+        return f"Error: {err}"
+    return f"Error: {found.message}" + (f"\n{found.hint}" if found.hint else "")
 
 
 def _take_descriptors() -> None:

@@ -285,29 +285,16 @@ def full_disk(engine: EngineProcess, disk: Path) -> None:
     with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
         while True:
             file.write(bytes(1 << 16))
-    for words in (
-        ("create", "--name", "new", "busybox", "true"),
-        ("commit", "talks", "made"),
-        ("image", "import", "/bin/busybox", "imported"),
-    ):
+    for words in (("create", "--name", "new", "busybox", "true"), ("commit", "talks", "made")):
         done = engine.call(*words)
-        if done.returncode:
-            assert "no space left on device" in done.stderr.lower() or words[0] == "image", (
-                done.stderr
-            )
+        assert not done.returncode or "no space left on device" in done.stderr.lower()
     assert engine.status("talks") == "running"
     assert engine.ok("exec", "talks", "echo", "lives") == "lives"
-    insist(engine, "stop", "-t", "0", "talks")
+    engine.ok("stop", "-t", "0", "talks")
     engine.kill()
     engine.ok("ps", "-a")
-    insist(engine, "rm", "talks")
+    engine.ok("rm", "talks")
     filler.unlink()
     engine.call("rm", "-f", "new")
     assert engine.ok("run", "--rm", "busybox", "echo", "works") == "works"
     engine.ok("system", "check")
-
-
-def insist(engine: EngineProcess, *words: str) -> None:
-    """The first refusal lets the reserve go: then stop and remove work."""
-    if engine.call(*words).returncode:
-        engine.ok(*words)

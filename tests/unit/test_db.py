@@ -124,3 +124,51 @@ def test_what_the_reserve_gives_to_the_log_is_no_commit(tmp_path: Path) -> None:
     assert [row["n"] for row in found.query("SELECT n FROM x ORDER BY n")] == [0, 1, 2]
     found.close()
     database.close()
+
+
+def on_a_full_disk(db: Database) -> int:
+    """Let SQLite find no room for more pages; return how to undo it."""
+    pages = int(db.query("PRAGMA page_count")[0][0])
+    db.query(f"PRAGMA max_page_count = {pages}")
+    return 1_000_000
+
+
+def test_the_reserve_comes_back_when_there_is_room(db: Database, tmp_path: Path) -> None:
+    enough = on_a_full_disk(db)
+    with pytest.raises(SystemFailure, match="no space left"):
+        db.write(("INSERT INTO b VALUES (zeroblob(100000))", ()))
+    assert not (tmp_path / "state.reserve").exists()
+    db.query(f"PRAGMA max_page_count = {enough}")
+    db.write(("INSERT INTO b VALUES (zeroblob(100000))", ()))
+    assert (tmp_path / "state.reserve").exists()
+    db.close()
+
+
+def test_a_write_goes_on_by_what_the_reserve_held(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enough, let_go = on_a_full_disk(db), db._let_reserve_go
+
+    def make_room() -> None:
+        let_go()
+        db._connection.execute(f"PRAGMA max_page_count = {enough}")
+
+    monkeypatch.setattr(db, "_let_reserve_go", make_room)
+    db.write(("INSERT INTO b VALUES (zeroblob(100000))", ()))
+    assert db.query("SELECT length(z) FROM b")[0][0] == 100_000
+    db.close()
+
+
+def test_a_page_that_is_damaged_is_said_as_a_loss_not_a_defect(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    db = Database(path)
+    db.migrate("x", ["CREATE TABLE x (a)"])
+    for _ in range(40):
+        db.write(("INSERT INTO x VALUES (zeroblob(3000))", ()))
+    db.close()
+    with path.open("r+b") as file:
+        for page in range(3, 30):
+            file.seek(page * 4096)
+            file.write(os.urandom(4096))
+    with pytest.raises(DataLoss, match="state database"):
+        Database(path).query("SELECT sum(length(a)) FROM x")

@@ -20,6 +20,7 @@ from pogu.errors import (
     Unauthorized,
     Unavailable,
 )
+from pogu.host_failure import host_failure
 
 __all__ = [
     "API_VERSION",
@@ -85,7 +86,14 @@ def error_reply(error: EngineError) -> Response:
 
 
 def unexpected(error: Exception, what: str) -> EngineError:
-    """Log a defect under an id and return what clients are told of it: no traceback."""
+    """Return what clients are told of a failure that nobody foresaw: no traceback.
+
+    What the host lacks is said; anything else is a defect, logged under an id.
+    """
+    refused = host_failure(error)
+    if refused is not None:
+        log.warning("the host refused call=%s: %s", what, error)
+        return refused
     mark = secrets.token_hex(4)
     log.error("unexpected error id=%s call=%s", mark, what, exc_info=error)
     return EngineError(

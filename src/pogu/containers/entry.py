@@ -49,6 +49,8 @@ class Entry:
         self.restarts_at_ns = 0
         self.restart_pause_s = 0.0
         """Before the last restart by its policy; 0 = none since the user started it."""
+        self.unsaved = False
+        """Its end could not be written: what it held stays until it is."""
         self.removed = False
         """Its row is gone; only those who still hold it see it."""
         self._pidfd = -1

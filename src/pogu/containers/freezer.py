@@ -39,7 +39,11 @@ class Freezer:
                     f"Container {entry.id} is not running", hint=f"pogu start {entry.name}"
                 )
             await self._runtime.pause(entry.id)
-            self._states.change(entry, status=Status.PAUSED)
+            try:
+                self._states.change(entry, status=Status.PAUSED)
+            except BaseException:
+                await asyncio.shield(self._runtime.resume(entry.id))
+                raise
         self._states.publish(entry, "pause")
 
     async def unpause(self, entry: Entry) -> None:
@@ -55,7 +59,7 @@ class Freezer:
             if entry.state.status is not Status.PAUSED:
                 return False
             await self._runtime.resume(entry.id)
-            self._states.change(entry, status=Status.RUNNING)
+            self._states.settle(entry, status=Status.RUNNING)
         self._states.publish(entry, "unpause")
         return True
 

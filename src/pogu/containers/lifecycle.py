@@ -24,6 +24,7 @@ from pogu.containers.restart import next_pause_s
 from pogu.containers.states import States
 from pogu.containers.stop import Stopper
 from pogu.errors import Conflict, EngineError, NotModified, SystemFailure
+from pogu.host_failure import host_failure
 from pogu.linux.cgroup_usage import read_group_of
 from pogu.runtime.conmon import Conmon, Monitored
 from pogu.runtime.oci_runtime import OciRuntime
@@ -31,6 +32,9 @@ from pogu.runtime.oci_runtime import OciRuntime
 __all__ = ["Lifecycle"]
 
 log = logging.getLogger(__name__)
+
+_SAVE_AGAIN_S = 2.0
+"""Between two attempts to write an end while the disk refuses."""
 
 
 class Lifecycle:
@@ -72,6 +76,9 @@ class Lifecycle:
     async def _start(self, entry: Entry) -> None:
         entry.cancel_restarter()  # on record it is still to be started
         entry.restart_pause_s = 0.0
+        if entry.unsaved:
+            self._states.save(entry)
+            await self._launcher.release(entry.id)
         if entry.state.restart_count:
             self._states.change(entry, restart_count=0)
         try:
@@ -80,8 +87,11 @@ class Lifecycle:
             self._states.stop_restarting(entry)
             self._failed(entry, err)
             raise
-        except OSError:
+        except (OSError, MemoryError, RuntimeError) as err:
             self._states.stop_restarting(entry)
+            if (refusal := host_failure(err)) is not None:
+                self._failed(entry, refusal)
+                raise refusal from err
             entry.refuse_attachers(SystemFailure(f"container {entry.name} was not started"))
             raise
         except BaseException:
@@ -104,7 +114,7 @@ class Lifecycle:
             entry.drop_process()
             await asyncio.shield(self._launcher.release(entry.id))
             if entry.state.status is Status.RUNNING:
-                self._states.change(entry, status=Status.EXITED, pid=0, conmon_pid=0)
+                self._states.not_started(entry)
             raise
         self._states.publish(entry, "start")
         self.watch(entry)
@@ -154,6 +164,10 @@ class Lifecycle:
         try:
             async with entry.lock:
                 await self._end(entry, code)
+            while entry.unsaved:
+                await asyncio.sleep(_SAVE_AGAIN_S)
+                async with entry.lock:
+                    await self._end_late(entry)
         except Exception:
             log.exception("container=%s: its end was not handled whole", entry.id[:12])
 
@@ -161,11 +175,24 @@ class Lifecycle:
         """Record the end, release what it held, tell those who wait; then restart or --rm."""
         ran_s = self._states.ran_s(entry)
         goes_on = await self._record_end(entry, code)
-        if entry.user_restarts:
-            return  # whoever asked for it starts it
+        if entry.user_restarts or entry.unsaved:
+            return  # whoever asked for it starts it; or `_end_late` goes on
         if goes_on:
             self._restart_soon(entry, ran_s)
         elif entry.auto_remove:
+            await self._removal.take_away(entry, volumes=True)
+
+    async def _end_late(self, entry: Entry) -> None:
+        """What `_end` left while the database could not be written: with the disk, it goes on."""
+        if entry.unsaved and not entry.removed:
+            with contextlib.suppress(SystemFailure):
+                self._states.save(entry)
+        if entry.unsaved or entry.removed or entry.active:
+            return
+        await self._launcher.release(entry.id)
+        if entry.state.status is Status.RESTARTING and not entry.user_restarts:
+            self._restart_soon(entry, 0)
+        elif entry.state.status is Status.EXITED and entry.auto_remove:
             await self._removal.take_away(entry, volumes=True)
 
     async def _record_end(self, entry: Entry, code: int | None) -> bool:
@@ -188,7 +215,8 @@ class Lifecycle:
                 ends=ends,
             )
             entry.drop_process()
-            await self._launcher.release(entry.id)
+            if not entry.unsaved:  # the monitor's files hold the exit code until the row does
+                await self._launcher.release(entry.id)
         except (EngineError, OSError):  # its policy holds all the same: a start releases anew
             log.exception("container=%s: not all that it held was released", entry.id[:12])
         finally:  # whatever happened: those who wait for the end are told
@@ -206,7 +234,7 @@ class Lifecycle:
         RestartCount and the bound of on-failure.
         """
         count = entry.state.restart_count + counts
-        self._states.change(entry, status=Status.RESTARTING, restart_count=count)
+        self._states.settle(entry, status=Status.RESTARTING, restart_count=count)
         self._restart_soon(entry, ran_s)
 
     def _restart_soon(self, entry: Entry, ran_s: float) -> None:
@@ -222,11 +250,12 @@ class Lifecycle:
             entry.restarter = None
             try:
                 await self._run(entry)
-            except (EngineError, OSError) as err:
+            except (EngineError, OSError, MemoryError, RuntimeError) as err:
                 log.warning("container=%s restart failed: %s", entry.id[:12], err)
                 if entry.state.status is Status.RESTARTING:
-                    self._states.change(entry, status=Status.EXITED)
-                failure = err if isinstance(err, EngineError) else SystemFailure(str(err))
+                    self._states.not_started(entry)
+                failure = err if isinstance(err, EngineError) else host_failure(err)
+                failure = failure or SystemFailure(str(err))
                 self._failed(entry, failure)
                 if self._states.should_restart(entry):
                     self.restart_later(entry, 0)

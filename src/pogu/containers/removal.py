@@ -7,8 +7,6 @@ between leaves it `removing`, and the next engine does the same again.
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 from pogu.containers.background import Background
@@ -23,7 +21,7 @@ from pogu.containers.stop import Stopper
 from pogu.crash_point import crash_point
 from pogu.errors import Conflict, EngineError
 from pogu.linux.blocking import in_thread
-from pogu.storage.tree import remove_tree
+from pogu.storage.tree import remove_tree, set_aside
 from pogu.volumes.service import Volumes
 
 __all__ = ["AnonymousVolumes", "Removal"]
@@ -91,7 +89,8 @@ class Removal:
         if (entry.state.status, entry.state.removes_volumes) != (Status.REMOVING, volumes):
             self._states.change(entry, status=Status.REMOVING, removes_volumes=volumes)
         await self._launcher.release(entry.id)
-        trash = self._set_aside(self._bundles.directory(entry.id))
+        trash = set_aside(self._bundles.directory(entry.id), self._tmp)
+        crash_point()
         if volumes:  # before the row: nobody else knows of them
             self._remove_anonymous_volumes(entry)
         self._rows.delete(entry.id, self._remembered(entry))
@@ -118,14 +117,6 @@ class Removal:
             memory_bytes=entry.record.host_config.memory,
             state=entry.state,
         )
-
-    def _set_aside(self, directory: Path) -> Path:
-        """Rename into tmp/: gone at once, deleted in the background, swept after a kill."""
-        trash = Path(tempfile.mkdtemp(dir=self._tmp, prefix="removed-"))
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(directory, trash / "container")
-        crash_point()
-        return trash
 
 
 def _check_idle(entry: Entry) -> None:

@@ -89,11 +89,8 @@ class Rows:
             )
 
     def save_state(self, container_id: str, state: ContainerState) -> None:
-        with self._db.transaction() as tx:
-            tx.execute(
-                "UPDATE container_states SET body = ? WHERE id = ?",
-                (msgspec.json.encode(state), container_id),
-            )
+        body = msgspec.json.encode(state)
+        self._db.write(("UPDATE container_states SET body = ? WHERE id = ?", (body, container_id)))
 
     def save_record(self, record: ContainerRecord) -> None:
         """Replace what was fixed at creation: `update` alone may."""
@@ -109,17 +106,18 @@ class Rows:
 
     def delete(self, container_id: str, remembered: RemovedContainer) -> None:
         """Forget it but for how it ended; only the latest are remembered."""
-        with self._db.transaction() as tx:
-            tx.execute("DELETE FROM containers WHERE id = ?", (container_id,))
-            tx.execute(
+        self._db.write(
+            ("DELETE FROM containers WHERE id = ?", (container_id,)),
+            (
                 "INSERT INTO removed_containers (id, name, body) VALUES (?, ?, ?)",
                 (container_id, remembered.name, msgspec.json.encode(remembered)),
-            )
-            tx.execute(
+            ),
+            (
                 "DELETE FROM removed_containers WHERE number <="
                 " (SELECT max(number) FROM removed_containers) - ?",
                 (_REMOVED_KEPT,),
-            )
+            ),
+        )
 
     def removed(self, name: str) -> RemovedContainer | None:
         """The latest one of that name, ID or beginning of an ID."""

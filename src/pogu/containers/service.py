@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from pogu.containers.entry import Entry, ExitStatus
@@ -31,6 +32,8 @@ from pogu.runtime.broadcast import Listener
 from pogu.runtime.logformat import LogView
 
 __all__ = ["Containers", "ExitStatus"]
+
+log = logging.getLogger(__name__)
 
 _OOM_CHECK_S = 1.0
 
@@ -197,9 +200,15 @@ class Containers:
         await self._remember(entry)
 
     async def _remember(self, entry: Entry) -> None:
-        """What a boot reads to know what must run is durable before anybody is told of it."""
+        """What a boot reads to know what must run is durable before anybody is told of it.
+
+        A disk that takes nothing more keeps nobody from stopping what runs.
+        """
         if entry.record.host_config.restart_policy.name not in ("", "no"):
-            await self._rows.durable()
+            try:
+                await self._rows.durable()
+            except OSError as err:
+                log.warning("container=%s: not durable: %s", entry.id[:12], err)
 
     async def restart(
         self, name: str, *, timeout_s: int | None = None, signal: str | None = None

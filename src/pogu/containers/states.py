@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -21,6 +22,8 @@ from pogu.runtime.conmon import Conmon
 from pogu.runtime.failure import start_exit_code
 
 __all__ = ["States"]
+
+log = logging.getLogger(__name__)
 
 
 class States:
@@ -48,8 +51,25 @@ class States:
         status = changes.get("status", entry.state.status)
         if status != entry.state.status and status not in LEGAL[entry.state.status]:
             raise SystemFailure(f"container {entry.id}: {entry.state.status} cannot be {status}")
-        entry.state = msgspec.structs.replace(entry.state, **changes)
-        self._rows.save_state(entry.id, entry.state)
+        state = msgspec.structs.replace(entry.state, **changes)
+        self._rows.save_state(entry.id, state)  # what could not be written did not happen
+        entry.state = state
+        entry.unsaved = False
+
+    def save(self, entry: Entry) -> None:
+        """Write what is true already. Raises: SystemFailure."""
+        self.change(entry)
+
+    def settle(self, entry: Entry, **changes: object) -> None:
+        """Take what happened for true, though it cannot be written: then the entry is `unsaved`.
+
+        The next change that can be written brings it along.
+        """
+        entry.state, entry.unsaved = msgspec.structs.replace(entry.state, **changes), True
+        try:
+            self.save(entry)
+        except SystemFailure as err:
+            log.error("container=%s: its state is not written yet: %s", entry.id[:12], err)
 
     def publish(self, entry: Entry, action: str, **attributes: str) -> None:
         """Publish an event with Docker's attributes: labels, image and name."""
@@ -90,7 +110,7 @@ class States:
         """Why it could not be started, with Docker's exit codes."""
         code = start_exit_code(err.message)
         end = End(exit_code=code, finished_at=self.now(), error=err.message)
-        self.change(
+        self.settle(
             entry,
             exit_code=code,
             error=err.message,
@@ -99,6 +119,10 @@ class States:
             ends=with_end(entry.state.ends, end),
         )
 
+    def not_started(self, entry: Entry) -> None:
+        """Nothing of it is left."""
+        self.settle(entry, status=Status.EXITED, pid=0, conmon_pid=0)
+
     def record_end(self, entry: Entry, *, counts: bool = True, **changes: object) -> bool:
         """Commit how it ended and, in the same moment, whether it starts again (returned): an
         engine that is killed right after knows what is left to do.
@@ -106,7 +130,7 @@ class States:
         ended = msgspec.structs.replace(entry.state, **changes)
         by_user = entry.user_restarts > 0
         goes_on = by_user or wants_restart(entry.record.host_config.restart_policy, ended)
-        self.change(
+        self.settle(
             entry,
             **changes,
             status=Status.RESTARTING if goes_on else Status.EXITED,
@@ -150,6 +174,6 @@ class States:
         """Call off a restart that waits. True when there was one."""
         entry.cancel_restarter()
         if entry.state.status is Status.RESTARTING:
-            self.change(entry, status=Status.EXITED)
+            self.settle(entry, status=Status.EXITED)
             return True
         return False

@@ -1,4 +1,7 @@
-"""Service: a container is asked to end, or killed; who asked is on record before."""
+"""Service: a container is asked to end, or killed; who asked is on record before.
+
+On a disk that takes nothing it is stopped all the same: the record follows when it can.
+"""
 
 from __future__ import annotations
 
@@ -54,14 +57,14 @@ class Stopper:
             if not entry.active:
                 raise NotModified(f"container {entry.name} is already stopped")
             request = self._requested("stop" if for_good else "restart", number)
-            self._states.change(entry, stopped_by_user=for_good, stop_request=request)
+            self._states.settle(entry, stopped_by_user=for_good, stop_request=request)
         await self._signal(entry, number)
         patience_s = _patience_s(entry, timeout_s)
         try:
             await asyncio.wait_for(entry.ended.wait(), None if patience_s < 0 else patience_s)
         except TimeoutError:
             request = msgspec.structs.replace(request, killed_after_s=patience_s)
-            self._states.change(entry, stop_request=request)
+            self._states.settle(entry, stop_request=request)
             await self.kill_whole(entry)
         self._states.publish(entry, "stop")
 
@@ -78,8 +81,8 @@ class Stopper:
                 hint="`pogu ps -a` shows its state",
             )
         if number in _ENDING or number == parse_signal(entry.record.config.stop_signal or "TERM"):
-            self._states.change(entry, stopped_by_user=True)
-        self._states.change(entry, stop_request=self._requested("kill", number))
+            self._states.settle(entry, stopped_by_user=True)
+        self._states.settle(entry, stop_request=self._requested("kill", number))
         await self._signal(entry, number)
         if number == signal.SIGKILL:
             await self.kill_whole(entry)
@@ -87,7 +90,7 @@ class Stopper:
     async def kill_for_removal(self, entry: Entry) -> None:
         """As `kill_whole`; on record is that it was removed by force."""
         request = self._requested("rm -f", signal.SIGKILL)
-        self._states.change(entry, stopped_by_user=True, stop_request=request)
+        self._states.settle(entry, stopped_by_user=True, stop_request=request)
         await self.kill_whole(entry)
 
     async def kill_whole(self, entry: Entry) -> None:
@@ -109,7 +112,7 @@ class Stopper:
         """False when none waits."""
         if not self._states.stop_restarting(entry):
             return False
-        self._states.change(entry, stopped_by_user=for_good)
+        self._states.settle(entry, stopped_by_user=for_good)
         entry.tell_exit()
         return True
 

@@ -116,7 +116,9 @@ class Host:
                 continue
             point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), words[4])
             options = {*words[5].split(","), *rest[2].split(",")}
-            found.append(Mounted(point=point, kind=rest[0], read_only="ro" in options))
+            found.append(
+                Mounted(point=point, kind=rest[0], read_only=bool({"ro", "emergency_ro"} & options))
+            )
         return found
 
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-
 from pogu.errors import EngineError, SystemFailure
+from pogu.host_failure import host_failure
 
 __all__ = ["write_failure"]
 
 
 def write_failure(err: OSError) -> EngineError:
-    """Turn an OSError while writing layers into ours; a full disk gets its hint."""
+    """Turn an OSError while writing layers into ours; what the host lacks gets its hint."""
     where = f" {err.filename}" if err.filename else ""
-    if err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return SystemFailure(
-            f"write{where}: no space left on device",
-            hint="`pogu image prune` and `pogu container prune` free space; `df -h` shows the disk",
-        )
-    return SystemFailure(f"cannot write layer{where}: {err.strerror}")
+    return host_failure(err) or SystemFailure(f"cannot write layer{where}: {err.strerror}")

@@ -9,7 +9,6 @@ A layer is named by its chain ID; it is immutable and shared.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 import threading
@@ -34,7 +33,7 @@ from pogu.storage.layer import Layer, LayerDraft, Unpacked
 from pogu.storage.layer_index import LayerIndex
 from pogu.storage.overlay import unmount
 from pogu.storage.tarwriter import TarDigest, TarSink
-from pogu.storage.tree import remove_tree
+from pogu.storage.tree import remove_tree, set_aside, trash_name
 
 __all__ = ["Layer", "LayerDraft", "LayerStore", "Unpacked"]
 
@@ -229,22 +228,20 @@ class LayerStore:
         Rows first: a kill in between leaves a directory that no row names. Unknown ones are
         skipped.
         """
-        trash = LayerDraft(path=Path(tempfile.mkdtemp(dir=self._paths.tmp, prefix="removed-")))
+        trash = trash_name(self._paths.tmp)
         with self._lock:
             doomed = [layer for one in chain_ids if (layer := self._index.find(one)) is not None]
             doomed.sort(key=lambda layer: len(self.chain(layer.chain_id)), reverse=True)
             self._index.delete(layer.chain_id for layer in doomed)
-            for layer in doomed:
-                layer.path.parent.rename(trash.path / layer.short_id)
+            for layer in doomed:  # the first one's directory takes the others: none is made
+                there = trash / layer.short_id if trash.exists() else trash
+                layer.path.parent.rename(there)
                 crash_point()
-        return trash
+        return LayerDraft(path=trash)
 
     def _remove_directory(self, directory: Path) -> None:
         """Rename into tmp/ first, so that a kill leaves no half layer in layers/."""
-        doomed = Path(tempfile.mkdtemp(dir=self._paths.tmp, prefix="removed-"))
-        with contextlib.suppress(FileNotFoundError):
-            directory.rename(doomed / "layer")
-        remove_tree(doomed)
+        remove_tree(set_aside(directory, self._paths.tmp))
 
     def sweep(self) -> None:
         """At start: remove what no row names. Slow."""

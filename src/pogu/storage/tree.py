@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TreeMeter", "TreeSize", "remove_tree", "tree_bytes"]
+__all__ = ["TreeMeter", "TreeSize", "remove_tree", "set_aside", "trash_name", "tree_bytes"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _BLOCK_BYTES = 512
@@ -129,6 +130,22 @@ def _listed(top_fd: int, path: str) -> list[tuple[str, os.stat_result]]:
     finally:
         os.close(fd)
     return found
+
+
+def trash_name(tmp: Path) -> Path:
+    """A free name in tmp/ that is swept at start."""
+    return tmp / f"removed-{secrets.token_hex(8)}"
+
+
+def set_aside(path: Path, tmp: Path) -> Path:
+    """Rename into tmp/: gone at once, for `remove_tree` later, swept after a kill. Idempotent.
+
+    Nothing is made for it: it works on a disk without a free block or inode.
+    """
+    trash = trash_name(tmp)
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(trash)
+    return trash
 
 
 def remove_tree(path: Path) -> None:

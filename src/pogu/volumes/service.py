@@ -30,9 +30,10 @@ from pogu.crash_point import crash_point
 from pogu.db import Database
 from pogu.errors import InvalidParameter, NotFound, SystemFailure
 from pogu.events import EventBus
+from pogu.host_failure import host_failure
 from pogu.linux import mount as kernel
 from pogu.linux.sync import fsync_file
-from pogu.storage.tree import remove_tree
+from pogu.storage.tree import remove_tree, set_aside
 from pogu.volumes.content import finish_copy
 from pogu.volumes.options import check_options, mount_argv, without_password
 
@@ -180,7 +181,8 @@ class Volumes:
         try:
             self._make_directory(own_name, body)
         except OSError as err:
-            raise SystemFailure(f"create {own_name}: {err.strerror}") from err
+            refusal = host_failure(err, f"create {own_name}")
+            raise refusal or SystemFailure(f"create {own_name}: {err.strerror}") from err
         crash_point()
         volume = self._store(own_name, body)
         self._events.publish("volume", "create", own_name, {"driver": "local"})
@@ -241,9 +243,7 @@ class Volumes:
                 f"remove {name}: unable to unmount {volume.path}",
                 hint="`findmnt` shows what is mounted there, `fuser -m` who uses it",
             )
-        trash = Path(tempfile.mkdtemp(dir=self._paths.tmp, prefix="removed-"))
-        with contextlib.suppress(FileNotFoundError):
-            (self._paths.volumes / name).rename(trash / "volume")
+        trash = set_aside(self._paths.volumes / name, self._paths.tmp)
         crash_point()
         self._forget(name)
         self._users.pop(name, None)

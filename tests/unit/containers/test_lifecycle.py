@@ -339,3 +339,54 @@ async def test_the_policy_holds_where_something_could_not_be_released(host: Fake
     host.next, host.release_error = [sh("exit 1"), SLEEP], OSError("busy")
     await host.lifecycle.start(entry)
     await until(lambda: host.launches == 2 and entry.active)
+
+
+# ---- a disk that takes nothing -------------------------------------------------------------
+
+
+def refuse_to_save(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_container_id: str, _state: ContainerState) -> None:
+        raise SystemFailure("write state.db: no space left on device")
+
+    monkeypatch.setattr("pogu.containers.lifecycle._SAVE_AGAIN_S", 0.01)
+    monkeypatch.setattr(host.rows, "save_state", refuse)
+
+
+async def test_an_end_that_cannot_be_written_is_told_and_written_later(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = host.add(a_container(host=a_host_config(restart="always")))
+    host.next = [sh("read line; exit 7"), SLEEP]
+    await host.lifecycle.start(entry)
+    refuse_to_save(host, monkeypatch)
+    await host.stopper.kill(entry, "TERM")
+    await until(lambda: entry.ended.is_set())
+    assert entry.state.status is Status.EXITED
+    assert entry.unsaved
+    assert [state.status for _, _, state in host.rows.load()] == [Status.RUNNING]
+    monkeypatch.undo()
+    await until(lambda: not entry.unsaved)
+    assert [state.status for _, _, state in host.rows.load()] == [Status.EXITED]
+
+
+async def test_a_restart_waits_until_its_end_is_written(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = host.add(a_container(host=a_host_config(restart="always")))
+    host.next = [sh("sleep 0.05; exit 1"), SLEEP]
+    await host.lifecycle.start(entry)
+    refuse_to_save(host, monkeypatch)
+    await until(lambda: entry.ended.is_set())
+    assert host.launches == 1
+    monkeypatch.undo()
+    await until(lambda: host.launches == 2 and entry.active)
+
+
+async def test_a_state_that_cannot_be_written_is_not_taken_on(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = host.add(a_container())
+    refuse_to_save(host, monkeypatch)
+    with pytest.raises(SystemFailure, match="no space left"):
+        await host.removal.remove(entry, force=False, volumes=False)
+    assert entry.state.status is Status.CREATED

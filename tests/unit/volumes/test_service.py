@@ -54,7 +54,7 @@ def test_a_volume_that_is_set_aside_is_gone_at_once(paths: Paths) -> None:
     (volumes.create("vol").path / "file").touch()
     trash = volumes.set_aside("vol")
     assert trash is not None
-    assert (trash / "volume" / "_data" / "file").exists()
+    assert (trash / "_data" / "file").exists()
     with pytest.raises(NotFound, match="no such volume"):
         volumes.get("vol")
     assert volumes.set_aside("vol", force=True) is None
