@@ -1,12 +1,15 @@
 """Service: what happened, for `GET /events` and for whoever waits inside the engine.
 
 The last 1,024 events are kept for replay from `since`, in memory and in `<root>/events.jsonl`: our
-engine leaves when it is idle, and what happened before must still be told.
+engine leaves when it is idle, and what happened before must still be told. What happens of itself
+again and again (the probes of health checks) is kept apart, the last 256 in memory, so that it
+pushes out nothing that somebody did.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import os
 import threading
@@ -24,6 +27,7 @@ __all__ = ["Event", "EventBus", "EventJournal"]
 log = logging.getLogger(__name__)
 
 _KEPT = 1024
+_KEPT_RECURRING = 256
 _REWRITTEN_AT = 4
 """The journal is cut to what is kept when it holds so many times more."""
 
@@ -110,12 +114,22 @@ class EventBus:
         self._clock_ns = clock_ns
         self._journal = journal
         self._past: deque[Event] = deque(journal.open() if journal else (), maxlen=keep)
+        self._recurring: deque[Event] = deque(maxlen=_KEPT_RECURRING)
         self._queues: dict[asyncio.Queue[Event], asyncio.AbstractEventLoop] = {}
 
     def publish(
-        self, type: str, action: str, actor_id: str, attributes: Mapping[str, str] | None = None
+        self,
+        type: str,
+        action: str,
+        actor_id: str,
+        attributes: Mapping[str, str] | None = None,
+        *,
+        recurring: bool = False,
     ) -> None:
-        """Record an event and hand it to every subscriber. From any thread."""
+        """Record an event and hand it to every subscriber. From any thread.
+
+        `recurring`: it happens of itself, again and again.
+        """
         event = Event(
             type=type,
             action=action,
@@ -123,8 +137,8 @@ class EventBus:
             attributes=dict(attributes or {}),
             time_ns=self._clock_ns(),
         )
-        self._past.append(event)
-        if self._journal is not None:
+        (self._recurring if recurring else self._past).append(event)
+        if self._journal is not None and not recurring:
             self._journal.append(event)
         here = asyncio._get_running_loop()
         for queue, loop in list(self._queues.items()):
@@ -137,7 +151,9 @@ class EventBus:
         """Return the kept events between the two times, oldest first."""
         return [
             event
-            for event in self._past
+            for event in heapq.merge(
+                list(self._past), list(self._recurring), key=lambda one: one.time_ns
+            )
             if event.time_ns >= since_ns and (until_ns is None or event.time_ns <= until_ns)
         ]
 

@@ -33,6 +33,16 @@ def test_the_past_is_bounded_in_number_and_time() -> None:
     assert [event.actor_id for event in bus.past(since_ns=4, until_ns=4)] == ["3"]
 
 
+def test_what_recurs_pushes_nothing_out_and_is_told_in_order() -> None:
+    bus = a_bus(keep=2)
+    bus.publish("container", "create", "c")
+    for _ in range(300):
+        bus.publish("container", "exec_die", "c", recurring=True)
+    bus.publish("container", "die", "c")
+    actions = [event.action for event in bus.past(since_ns=0)]
+    assert (actions[0], actions[-1], len(actions)) == ("create", "die", 258)
+
+
 async def test_who_has_left_hears_nothing_more() -> None:
     bus = a_bus()
     with bus.subscribe():
@@ -63,6 +73,7 @@ def told(journal: EventJournal) -> list[str]:
 def test_the_past_outlives_the_engine(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     bus = EventBus(journal=EventJournal(path))
+    bus.publish("container", "exec_start", "c", recurring=True)
     bus.publish("container", "die", "c", {"exitCode": "3"})
     assert path.stat().st_mode & 0o777 == 0o600
     later = EventBus(journal=EventJournal(path))

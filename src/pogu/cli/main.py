@@ -72,7 +72,7 @@ CONTAINER = {
     "export": "container_files",
 }
 IMAGE = {
-    "rmi": "images",
+    "rmi": "rmi",
     "tag": "images",
     "history": "images",
     "import": "import_image",
@@ -101,7 +101,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "inspect": "inspect",
             "history": "images",
             "tag": "images",
-            "rm": "images",
+            "rm": "rmi",
             "prune": "images",
             "import": "import_image",
             "inventory": "save",

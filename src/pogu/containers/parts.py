@@ -207,7 +207,10 @@ class Parts:
             conmon=self.conmon,
             background=self.background,
             probes=Probes(
-                prober=self.execs, note=self.states.note_health, publish=self.states.publish
+                prober=self.execs,
+                note=self.states.note_health,
+                publish=self.states.publish,
+                publish_exec=self.states.publish_recurring,
             ),
             sleep=self.sleep,
         )

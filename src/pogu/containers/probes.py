@@ -58,14 +58,16 @@ class Probes:
         *,
         prober: Prober,
         note: Callable[[Entry, Health], None],
-        publish: Callable[..., None],
+        publish: Callable[[Entry, str], None],
+        publish_exec: Callable[..., None],
         clock_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`note` keeps a new health; `publish` tells of an event."""
+        """`note` keeps a new health; `publish` tells of a change, `publish_exec` of each probe."""
         self._prober = prober
         self._note = note
         self._publish = publish
+        self._publish_exec = publish_exec
         self._clock_ns = clock_ns
         self._sleep = sleep
 
@@ -127,9 +129,9 @@ class Probes:
         spec = self._prober.spec(entry, ExecRequest(cmd=check.command))
         exec_id, words = secrets.token_hex(32), " ".join(check.command)
         for action in ("exec_create", "exec_start"):
-            self._publish(entry, f"{action}: {words}", execID=exec_id)
+            self._publish_exec(entry, f"{action}: {words}", execID=exec_id)
         process = await self._prober.run(entry, spec, sink=keep)
-        ended = functools.partial(self._publish, entry, "exec_die", execID=exec_id)
+        ended = functools.partial(self._publish_exec, entry, "exec_die", execID=exec_id)
         try:
             code = await asyncio.wait_for(process.wait(), check.timeout_ns / 1e9)
             ended(exitCode=str(code))

@@ -73,9 +73,20 @@ class States:
 
     def publish(self, entry: Entry, action: str, **attributes: str) -> None:
         """Publish an event with Docker's attributes: labels, image and name."""
+        self._publish(entry, action, attributes, recurring=False)
+
+    def publish_recurring(self, entry: Entry, action: str, **attributes: str) -> None:
+        """As `publish`, what happens of itself again and again."""
+        self._publish(entry, action, attributes, recurring=True)
+
+    def _publish(
+        self, entry: Entry, action: str, attributes: dict[str, str], *, recurring: bool
+    ) -> None:
         labels = entry.record.config.labels or {}
         known = {**labels, "image": entry.record.image_name, "name": entry.name}
-        self._events.publish("container", action, entry.id, {**known, **attributes})
+        self._events.publish(
+            "container", action, entry.id, {**known, **attributes}, recurring=recurring
+        )
 
     def note_health(self, entry: Entry, health: Health) -> None:
         """Keep the result of a probe; committed only when it changes what is thought of it."""

@@ -57,7 +57,8 @@ class Bench:
         self.probes = Probes(
             prober=self,
             note=self._note,
-            publish=self._publish,
+            publish=lambda _entry, action: self.told.append(action),
+            publish_exec=self._publish_exec,
             clock_ns=lambda: self.now_ns,
             sleep=self._sleep,
         )
@@ -65,11 +66,8 @@ class Bench:
     def _note(self, entry: Entry, health: Health) -> None:
         entry.state = msgspec.structs.replace(entry.state, health=health)
 
-    def _publish(self, _entry: Entry, action: str, **attributes: str) -> None:
-        if attributes:
-            self.execs.append((action, attributes))
-        else:
-            self.told.append(action)
+    def _publish_exec(self, _entry: Entry, action: str, **attributes: str) -> None:
+        self.execs.append((action, attributes))
 
     async def _sleep(self, seconds: float) -> None:
         if not self.script:
