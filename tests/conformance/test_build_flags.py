@@ -180,6 +180,16 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProce
         yield running
 
 
+def test_an_output_may_name_the_image(
+    engine: EngineProcess, context: Path, registry: RegistryProcess
+) -> None:
+    name = registry.name("named:1")
+    engine.ok("build", "-q", "-o", f"type=image,name={name},push=true", str(context))
+    engine.ok("rmi", name)
+    engine.ok("pull", "-q", name)
+    engine.ok("rmi", name)
+
+
 def test_what_was_built_is_pushed_and_described(
     engine: EngineProcess, context: Path, registry: RegistryProcess
 ) -> None:

@@ -28,7 +28,7 @@ _TAR_MAGIC = slice(257, 262)
 def _build(context: Context, values: Values) -> int:
     refuse_impossible(values)
     view, outputs = _view(values), Outputs(values)
-    parameters = build_parameters(values)
+    parameters = build_parameters(values) | {"t": outputs.tags}
     path = values.args[0]
     if path.startswith(("http://", "https://", "git://", "git@")):
         raise CliError(

@@ -102,10 +102,9 @@ def _bytes(values: Values, name: str) -> int | None:
 
 
 def parameters(values: Values) -> dict[str, object]:
-    """Return the query of `POST /build`. Raises: UsageError."""
+    """Return the query of `POST /build`, less the tags. Raises: UsageError."""
     labels = {name: value or "" for name, value in _pairs(values.texts("label")).items()}
     return {
-        "t": values.texts("tag"),
         "buildargs": encode(_pairs(values.texts("build-arg"))),
         "labels": encode(labels),
         "target": values.text("target") or None,

@@ -21,14 +21,15 @@ class Outputs:
 
     def __init__(self, values: Values) -> None:
         """Raises: UsageError, CliError in the words of docker's builders."""
-        self._tags = values.texts("tag")
+        self.tags = list(values.texts("tag"))
+        """Of `--tag`, and the names that an output gives."""
         self._pushes = values.flag("push")
         self._directories: list[str] = []
         self._archives: list[str] = []
         self._metadata = values.text("metadata-file")
         for text in values.texts("output"):
             self._add(text)
-        if self._pushes and not self._tags:
+        if self._pushes and not self.tags:
             raise CliError("tag is needed when pushing to registry", hint="add -t NAME:TAG")
 
     def _add(self, text: str) -> None:
@@ -40,6 +41,8 @@ class Outputs:
             return
         words = dict(word.partition("=")[::2] for word in text.split(","))
         kind, target = words.get("type", ""), words.get("dest", "")
+        if kind in ("docker", "image", "registry") and words.get("name"):
+            self.tags.append(words["name"])
         if kind in ("docker", "image") and not target:
             self._pushes = self._pushes or words.get("push") == "true"
         elif kind == "registry":
@@ -67,7 +70,7 @@ class Outputs:
             self._write_files(context, image_id)
         if self._metadata:
             self._write_metadata(image_id)
-        return max([_push(context, tag) for tag in self._tags if self._pushes], default=0)
+        return max([_push(context, tag) for tag in self.tags if self._pushes], default=0)
 
     def _write_files(self, context: Context, image_id: str) -> None:
         body = {"Image": image_id, "Cmd": ["nothing is run"]}
@@ -84,7 +87,7 @@ class Outputs:
     def _write_metadata(self, image_id: str) -> None:
         from pogu.oci.reference import parse_reference
 
-        names = [str(parse_reference(tag).with_default_tag()) for tag in self._tags]
+        names = [str(parse_reference(tag).with_default_tag()) for tag in self.tags]
         found = {
             "containerimage.config.digest": image_id,
             "containerimage.digest": image_id,
