@@ -22,7 +22,7 @@ from pogu.containers.etc_files import EtcFiles
 from pogu.containers.journal import journal_of
 from pogu.containers.linking import Links, with_links
 from pogu.containers.log_options import log_bounds
-from pogu.containers.model import ContainerRecord
+from pogu.containers.model import ContainerRecord, MountPoint
 from pogu.containers.namespaces import Namespaces
 from pogu.containers.remap import Remapped, Remapper
 from pogu.containers.rootfs import RootFilesystems
@@ -120,7 +120,9 @@ class Launcher:
             hostname = self._etc.write(entry, endpoint, links, owner=owner)
             if endpoint is not None and endpoint.address:
                 self._links.follow(entry, endpoint.address)
-            mounts = await in_thread(self._roots.held_mounts, record, held, remapped)
+            mounts: list[MountPoint] = []
+            if record.mounts:
+                mounts = await in_thread(self._roots.held_mounts, record, held, remapped)
             workload = container_workload(
                 msgspec.structs.replace(
                     record, mounts=tuple(mounts), config=with_links(entry, links)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
@@ -49,7 +50,8 @@ class ContainerLogs:
         self._entries = entries
         self._log_path = log_path
         self._due: dict[str, float] = {}
-        self._sizes: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, int]] = {}
+        """Inode and size at the last look."""
         self._asked: dict[str, tuple[int, float]] = {}
 
     def read(
@@ -111,16 +113,18 @@ class ContainerLogs:
         path = self._log_path(entry)
         if path is None:
             return _QUIET_S
-        bounds = self._bounds(entry)
+        bounds, before = self._bounds(entry), self._seen.get(entry.id, (0, 0))
         try:
+            if before == _inode_and_size(path) and _is_in_order(before[1], bounds):
+                return _QUIET_S
             inode = rotate_log(path, bounds)
             if inode is not None:
                 await self._end_file(entry.id, inode)
-            size = path.stat().st_size if path.exists() else 0
+            self._seen[entry.id] = _, size = _inode_and_size(path)
         except OSError as err:  # the other logs must stay within theirs
             log.warning("cannot rotate log=%s error=%s", path, err)
             return _QUIET_S
-        grown, self._sizes[entry.id] = size - self._sizes.get(entry.id, 0), size
+        grown = size - before[1]
         quick = inode is not None or grown > bounds.max_bytes // 16
         return 0.0 if quick else _QUIET_S
 
@@ -145,6 +149,20 @@ class ContainerLogs:
                 expire_log(path, bounds, written=entry.active)
             except OSError as err:
                 log.warning("cannot expire log=%s error=%s", path, err)
-        for known in (self._due, self._sizes, self._asked):
+        for known in (self._due, self._seen, self._asked):
             for gone in set(known) - active:
                 del known[gone]
+
+
+def _inode_and_size(path: Path) -> tuple[int, int]:
+    """Zeros when there is no such file."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_ino, status.st_size
+
+
+def _is_in_order(size_bytes: int, bounds: LogBounds) -> bool:
+    """True for a log that one look has left within its bounds, until it changes."""
+    return size_bytes <= bounds.max_bytes and not bounds.max_age_s

@@ -70,9 +70,10 @@ class GroupMoves:
                 self._expecting -= 1
 
     def _keep(self) -> None:
-        while self._is_expected():
-            self._wait()
-            self._pause(_PAUSE_S)
+        with self._opened() as group:
+            while self._is_expected():
+                _take_lock(group)
+                self._pause(_PAUSE_S)
 
     def _is_expected(self) -> bool:
         with self._lock:
@@ -80,14 +81,26 @@ class GroupMoves:
             return self._keeps
 
     def _wait(self) -> None:
-        """Move this process to where it is: nothing changes, but the lock is taken."""
         try:
-            with contextlib.suppress(OSError):
-                group = own_group(self._own.read_text())
-                if group is not None:
-                    _write(self._root / _CONTROLLER / group / "cgroup.procs", b"0")
+            with self._opened() as group:
+                _take_lock(group)
         finally:
             self._waits = False
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The file to write pids to of the group that we are in; -1 when it cannot be seen."""
+        fd = -1
+        with contextlib.suppress(OSError):
+            group = own_group(self._own.read_text())
+            if group is not None:
+                procs = self._root / _CONTROLLER / group / "cgroup.procs"
+                fd = os.open(procs, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            if fd >= 0:
+                os.close(fd)
 
 
 def own_group(text: str) -> str | None:
@@ -99,9 +112,8 @@ def own_group(text: str) -> str | None:
     return None
 
 
-def _write(path: Path, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, data)
-    finally:
-        os.close(fd)
+def _take_lock(group: int) -> None:
+    """Move this process to where it is: nothing changes, but the lock is taken."""
+    if group >= 0:
+        with contextlib.suppress(OSError):
+            os.write(group, b"0")
