@@ -130,15 +130,17 @@ class Fleet:
     def dies_at(self, step: int, words: tuple[str, ...]) -> bool:
         """Run a command whose engine dies at that step; True when it was acknowledged.
 
-        The background's steps count too: where the command has fewer, it dies right after.
+        The background's steps count too: where the command has fewer, it dies right after; where
+        one of them comes before the command does, that finds another engine.
         """
         self.engine.ok("ps", "-q")
+        dies = self.engine.pid
         self.crash_file.write_text(str(step))
         done = self.engine.call(*words)
         if self.crash_file.exists():
             self.crash_file.unlink()
             self.engine.kill()
-        eventually(lambda: self.engine.pid == 0, what="the engine is dead")
+        eventually(lambda: self.engine.pid != dies, what="the engine is dead")
         return done.returncode == 0
 
     def at_many_steps(
