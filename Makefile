@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help install demo test unit check bench soak clean
+.PHONY: help install demo test vm-test unit check bench soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 12
@@ -18,6 +18,9 @@ demo: install ## build examples/node-server, run it, fetch its page, look at it,
 test: ## every test: unit, checks, system and conformance (the latter need root)
 	@scripts/install --dev
 	@$(SUDO) $(PYTHON) -m pytest -q $(PYTEST)
+
+vm-test: ## the system tests in a virtual machine with systemd, cgroup v2 alone and AppArmor
+	@$(SUDO) scripts/vm test $(PYTEST)
 
 unit: ## the tests that need neither root nor network, under 20 s
 	@scripts/install --dev

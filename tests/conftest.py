@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.engine_process import PATIENCE
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,6 +49,28 @@ def container_processes() -> set[str]:
         if words[0].endswith(b"conmon") or b"pogu.daemon" in words:
             found.add(f"{path.parent.name}: {b' '.join(words).decode(errors='replace')[:120]}")
     return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """On a slow machine a program that a test waits for has `PATIENCE` times the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("wait", "communicate"):
+            patch.setattr(subprocess.Popen, name, patient(getattr(subprocess.Popen, name)))
+        yield
+
+
+def patient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function` with an argument `timeout` that means `PATIENCE` times as long."""
+    signature = inspect.signature(function)
+
+    def call(*args: Any, **named: Any) -> Any:
+        given = signature.bind(*args, **named)
+        if given.arguments.get("timeout") is not None:
+            given.arguments["timeout"] *= PATIENCE
+        return function(*given.args, **given.kwargs)
+
+    return call
 
 
 @pytest.fixture(scope="session", autouse=True)

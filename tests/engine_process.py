@@ -12,7 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["EngineProcess", "an_engine", "an_engine_at", "eventually", "runtime_refusal"]
+__all__ = [
+    "PATIENCE",
+    "EngineProcess",
+    "an_engine",
+    "an_engine_at",
+    "eventually",
+    "runtime_refusal",
+]
+
+PATIENCE = float(os.environ.get("POGU_TEST_PATIENCE", "1"))
+"""How many times longer than elsewhere a test waits: for machines that are that much slower."""
 
 
 def eventually(
@@ -23,7 +33,7 @@ def eventually(
     say: Callable[[], str] = str,
 ) -> None:
     """Poll until `condition` holds; in the end fail the test with what `say` says."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s * PATIENCE
     while not condition():
         late = time.monotonic() >= deadline
         assert not late, f"not within {within_s} s: {what or condition}\n{say()}"

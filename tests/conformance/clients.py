@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine_process import EngineProcess, eventually
+from tests.engine_process import PATIENCE, EngineProcess, eventually
 
 __all__ = ["Answer", "DockerCli", "Terminal", "Wire", "needs_docker_cli"]
 
@@ -160,7 +160,7 @@ class Terminal:
 
     def expect(self, text: str) -> None:
         """Read until `text` is on the screen; what comes up to it is taken away."""
-        deadline = time.monotonic() + _LIMIT_S / 4
+        deadline = time.monotonic() + _LIMIT_S / 4 * PATIENCE
         while text not in self.seen:
             assert self._read(deadline), f"{text!r} was not shown: {self.seen!r}"
         self.seen = self.seen.partition(text)[2]
@@ -182,7 +182,7 @@ class Terminal:
 
     def wait(self) -> int:
         """Read to the end; return the exit code."""
-        deadline = time.monotonic() + _LIMIT_S / 4
+        deadline = time.monotonic() + _LIMIT_S / 4 * PATIENCE
         while self._read(deadline):
             pass
         return self._process.wait(timeout=_LIMIT_S / 4)

@@ -112,10 +112,10 @@ def test_what_is_no_limit_is_refused_in_dockers_words(
 
 
 def test_a_cgroup_parent_is_where_the_container_lies(engine: EngineProcess) -> None:
-    options = ("--cgroup-parent", "/pogu-test-parent", "--cgroupns", "host")
+    by_systemd = engine.ok("info", "-f", "{{.CgroupDriver}}") == "systemd"
+    parent = "pogutest-parent.slice" if by_systemd else "/pogutest-parent"
+    options = ("--cgroup-parent", parent, "--cgroupns", "host")
     said = engine.ok("run", "--rm", *options, "busybox", "cat", "/proc/self/cgroup")
-    assert ":/pogu-test-parent/" in said
-    for group in Path("/sys/fs/cgroup").glob("*/pogu-test-parent"):
-        group.rmdir()
-    for group in Path("/sys/fs/cgroup").glob("pogu-test-parent"):
+    assert ("/pogutest.slice/pogutest-parent.slice/pogu-" if by_systemd else f":{parent}/") in said
+    for group in Path("/sys/fs/cgroup").glob("**/pogutest-parent"):
         group.rmdir()

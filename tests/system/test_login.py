@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine
+from tests.engine_process import PATIENCE, EngineProcess, an_engine
 from tests.fakes.program import a_program, calls_of
 from tests.fakes.token_server import TokenServer, a_token_server
 from tests.registry_process import RegistryProcess, a_registry
@@ -273,7 +273,7 @@ class Terminal:
         self.seen = ""
 
     def wait_for(self, text: str, within_s: float = 20) -> None:
-        deadline = time.monotonic() + within_s
+        deadline = time.monotonic() + within_s * PATIENCE
         while text not in self.seen:
             assert time.monotonic() < deadline, f"no {text!r} in {self.seen!r}"
             if select.select([self.fd], [], [], 0.05)[0]:
@@ -284,7 +284,7 @@ class Terminal:
 
     def end(self, *, pressing: str = "", within_s: float = 20) -> int:
         """Wait for its end; a key that comes just before it reads is pressed again."""
-        deadline = time.monotonic() + within_s
+        deadline = time.monotonic() + within_s * PATIENCE
         while not (ended := os.waitpid(self.pid, os.WNOHANG))[0]:
             assert time.monotonic() < deadline, f"it has not ended: {self.seen!r}"
             if pressing:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.engine_process import PATIENCE
 
 from pogu.config import Config, Paths
 from pogu.db import Database
@@ -86,7 +87,7 @@ def a_port(host_port: int = 0, *, host_ip: str = "", protocol: str = "tcp") -> P
 
 
 async def eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10 * PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"not in time: {what}"
         await asyncio.sleep(0.01)
@@ -111,7 +112,7 @@ def in_netns(endpoint: Endpoint, *argv: str) -> str:
 async def ask(address: str, port: int) -> str:
     """Send `hello` and close that half; return the answer, empty when there is none."""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5 * PATIENCE):
             reader, writer = await asyncio.open_connection(address, port)
             writer.write(b"hello")
             writer.write_eof()
@@ -124,7 +125,7 @@ async def ask(address: str, port: int) -> str:
 
 
 async def ask_until_answered(address: str, port: int) -> str:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10 * PATIENCE
     while not (answer := await ask(address, port)):
         assert time.monotonic() < deadline, f"no answer from {address}:{port}"
         await asyncio.sleep(0.01)
@@ -166,7 +167,7 @@ async def test_udp_is_published_too(networks: Networks, address: str) -> None:
         client.setblocking(False)
         client.connect((address, web.ports[0].host_port))
         await loop.sock_sendall(client, b"hello")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5 * PATIENCE):
             assert await loop.sock_recv(client, 100) == b"HELLO"
 
 
@@ -185,7 +186,7 @@ async def test_a_udp_client_that_goes_on_sending_reaches_the_next_container(
             await ask_until_answered(second.address, 80)
             client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             await loop.sock_sendall(client, b"hello")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(5 * PATIENCE):
                 assert await loop.sock_recv(client, 100) == b"HELLO"
 
 

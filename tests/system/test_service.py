@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine, eventually
+from tests.engine_process import PATIENCE, EngineProcess, an_engine, eventually
 
 pytestmark = pytest.mark.root
 
@@ -29,7 +29,7 @@ class Manager:
         self.listener.listen()
         self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notices.bind(str(directory / "notify"))
-        self._notices.settimeout(20)
+        self._notices.settimeout(20 * PATIENCE)
         self._notify_path = str(directory / "notify")
 
     def start(self) -> subprocess.Popen[bytes]:

@@ -197,7 +197,7 @@ class Lifecycle:
 
     async def _record_end(self, entry: Entry, code: int | None) -> bool:
         """True when it is to start again. `code` is None when its monitor died."""
-        knew, oom = entry.state.oom_killed, self._states.saw_oom(entry)
+        knew, oom = entry.state.oom_killed, self._states.saw_oom(entry, code)
         lost = "" if code is not None else "monitor"
         exit_code = 137 if code is None else code
         ends = self._states.ends_now(entry, exit_code, oom=oom, lost=lost)

@@ -201,7 +201,7 @@ class Recovery:
         ran = entry.state.status in (Status.RUNNING, Status.PAUSED)
         code = self._conmon.exit_code(entry.id)
         finished = self._exit_time_ns(entry.id)
-        knew, oom = entry.state.oom_killed, self._states.saw_oom(entry)
+        knew, oom = entry.state.oom_killed, self._states.saw_oom(entry, code)
         ends = self._ends(entry, code, oom=oom, finished_ns=finished) if ran else ()
         await self._launcher.release(entry.id)
         if conmon_pid:

@@ -26,6 +26,7 @@ from pogu.containers.why import Explanation
 from pogu.errors import Conflict, InvalidParameter, NotFound
 from pogu.images.image import Image
 from pogu.linux.blocking import in_thread
+from pogu.linux.cgroup_usage import oom_kills_by_slice
 from pogu.model.container import CreateRequest, UpdateRequest
 from pogu.oci.digest import ChainId
 from pogu.runtime.broadcast import Listener
@@ -331,7 +332,11 @@ class Containers:
 
     async def _note_oom_kills(self) -> None:
         """See who ran out of memory and goes on."""
+        before: dict[str, int] = {}
         while True:
             await asyncio.sleep(_OOM_CHECK_S)
-            for entry in list(self._registry):
-                self._states.note_oom(entry)
+            entries = [entry for entry in self._registry if entry.active]
+            kills = oom_kills_by_slice(entry.state.cgroup for entry in entries)
+            for entry in entries:
+                self._states.note_oom(entry, look=kills != before)
+            before = kills

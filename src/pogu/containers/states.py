@@ -18,6 +18,7 @@ from pogu.errors import EngineError, SystemFailure
 from pogu.events import EventBus
 from pogu.images.image import rfc3339
 from pogu.linux.cgroup_usage import oom_kills, peak_and_limit
+from pogu.linux.kernel_log import OomKill, find_oom_kill, read_kernel_log
 from pogu.runtime.conmon import Conmon
 from pogu.runtime.failure import start_exit_code
 
@@ -101,17 +102,26 @@ class States:
 
     # ---- out of memory -------------------------------------------------------------------
 
-    def saw_oom(self, entry: Entry) -> bool:
-        """True when a process of it was killed for want of memory since it was started."""
-        return (
-            entry.state.oom_killed
-            or self._conmon.oom_killed(entry.id)
-            or oom_kills(entry.state.cgroup) > 0
-        )
+    def saw_oom(self, entry: Entry, code: int | None) -> bool:
+        """True when the kernel killed a process of it for want of memory in the run that ended.
 
-    def note_oom(self, entry: Entry) -> None:
-        """Record and publish an OOM kill in a container that goes on. Idempotent."""
-        if entry.active and not entry.state.oom_killed and self._conmon.oom_killed(entry.id):
+        There is much of its log: it is asked last, and not of one that ended well or on request.
+        """
+        if entry.state.oom_killed or self._conmon.oom_killed(entry.id):
+            return True
+        counted = oom_kills(entry.state.cgroup)
+        if counted is not None:
+            return counted > 0
+        return code != 0 and not entry.state.stop_request and _logged(entry) is not None
+
+    def note_oom(self, entry: Entry, *, look: bool) -> None:
+        """Record and publish an OOM kill in a container that goes on. Idempotent.
+
+        `look`: at its own group too. conmon looks away for good when a group of v2 only came close.
+        """
+        if not entry.active or entry.state.oom_killed:
+            return
+        if self._conmon.oom_killed(entry.id) or (look and oom_kills(entry.state.cgroup)):
             self.change(entry, oom_killed=True)
             self.publish(entry, "oom")
 
@@ -158,6 +168,8 @@ class States:
         """Its ends with the present one; before its control group is taken away."""
         at_ns = at_ns or self.clock_ns()
         peak, limit = peak_and_limit(entry.state.cgroup)
+        if oom and not peak and (logged := _logged(entry)) and logged.at_limit:
+            peak = limit = entry.record.host_config.memory or 0
         ran_ns = at_ns - parse_time_ns(entry.state.started_at)
         end = End(
             exit_code=code,
@@ -188,3 +200,10 @@ class States:
             self.settle(entry, status=Status.EXITED)
             return True
         return False
+
+
+def _logged(entry: Entry) -> OomKill | None:
+    """What the kernel's log says of the present run."""
+    if not entry.state.pid:
+        return None
+    return find_oom_kill(read_kernel_log(), container_id=entry.id, pid=entry.state.pid)

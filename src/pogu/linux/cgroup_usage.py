@@ -6,7 +6,7 @@ A file that this kernel does not have counts as nothing used.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ __all__ = [
     "group_of",
     "group_places",
     "oom_kills",
+    "oom_kills_by_slice",
     "peak_and_limit",
     "read_group_of",
     "read_usage",
@@ -126,16 +127,26 @@ def read_usage(places: Mapping[str, Path]) -> GroupUsage:
     return _read_v1(places)
 
 
-def oom_kills(path: str, root: Path = CGROUP_ROOT) -> int:
+def oom_kills(path: str, root: Path = CGROUP_ROOT) -> int | None:
     """How many processes of the group at `path` the kernel has killed for want of memory.
 
-    0 when nobody knows any more; so for an empty path.
+    None when nobody counts: the group is gone, or was never known (an empty path).
     """
     if not path:
-        return 0
+        return None
     group = path.lstrip("/")
     files = (root / "memory" / group / "memory.oom_control", root / group / "memory.events")
-    return max(_pairs(file).get("oom_kill", 0) for file in files)
+    counts = [_pairs(file).get("oom_kill") for file in files]
+    return max((count for count in counts if count is not None), default=None)
+
+
+def oom_kills_by_slice(paths: Iterable[str], root: Path = CGROUP_ROOT) -> dict[str, int]:
+    """`oom_kills` of the topmost groups above `paths`: v2 counts upwards, so that one look tells
+    whether any below has more than before. Empty on v1.
+    """
+    tops = {path.lstrip("/").partition("/")[0] for path in paths if path}
+    counts = {top: _pairs(root / top / "memory.events").get("oom_kill") for top in tops}
+    return {top: count for top, count in counts.items() if count is not None}
 
 
 def peak_and_limit(path: str, root: Path = CGROUP_ROOT) -> tuple[int, int]:

@@ -29,10 +29,10 @@ async def test_running_out_of_memory_is_said_once_while_it_runs(host: FakeHost) 
     oom = host.paths.run_containers / entry.id / "oom"
     oom.parent.mkdir()
     await host.lifecycle.start(entry)
-    host.states.note_oom(entry)
+    host.states.note_oom(entry, look=True)
     oom.touch()
-    host.states.note_oom(entry)
-    host.states.note_oom(entry)
+    host.states.note_oom(entry, look=True)
+    host.states.note_oom(entry, look=True)
     assert entry.state.oom_killed
     await host.stopper.kill(entry, "KILL")
     await soon(waiter)

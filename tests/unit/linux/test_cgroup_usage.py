@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pogu.linux.cgroup_usage import group_of, group_places, oom_kills, peak_and_limit, read_usage
+from pogu.linux.cgroup_usage import (
+    group_of,
+    group_places,
+    oom_kills,
+    oom_kills_by_slice,
+    peak_and_limit,
+    read_usage,
+)
 
 ID = "0123456789abcdef"
 
@@ -114,7 +121,7 @@ def test_the_group_is_that_of_the_hierarchies_that_have_one() -> None:
 def test_of_no_group_nothing_is_known(tmp_path: Path) -> None:
     (tmp_path / "memory.events").write_text("oom_kill 7\n")
     (tmp_path / "memory.peak").write_text("4096\n")
-    assert oom_kills("", tmp_path) == 0
+    assert oom_kills("", tmp_path) is None
     assert peak_and_limit("", tmp_path) == (0, 0)
 
 
@@ -140,4 +147,10 @@ def test_oom_kills_are_counted_on_v1_and_v2(tmp_path: Path, file: str, text: str
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).write_text(text)
     assert oom_kills("/pogu/c1", tmp_path) == 2
-    assert oom_kills("/pogu/c2", tmp_path) == 0
+    assert oom_kills("/pogu/c2", tmp_path) is None
+
+
+def test_the_topmost_groups_tell_whether_any_below_has_more_kills(tmp_path: Path) -> None:
+    a_group(tmp_path, {"system.slice/memory.events": "low 0\nmax 9\noom_kill 2\n"})
+    paths = [f"/system.slice/pogu-{ID}.scope/container", "/system.slice/other", "/gone/x", ""]
+    assert oom_kills_by_slice(paths, tmp_path) == {"system.slice": 2}
