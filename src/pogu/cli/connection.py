@@ -16,7 +16,7 @@ from pogu.cli.http import Http
 __all__ = ["Address", "connect", "engine_address", "ensure_engine"]
 
 _DEFAULT_RUN_ROOT = "/run/pogu"
-_READY_S = 15.0
+_READY_S = 60.0
 _CONFIG_FILES = ("/etc/pogu/config.toml", "~/.config/pogu/config.toml")
 
 

@@ -58,6 +58,7 @@ def service_unit(argv: Sequence[str], source: str) -> str:
         "",
         "[Service]",
         "Type=notify",
+        "TimeoutStartSec=infinity",
         f"ExecStart={' '.join(map(_quoted, argv))}",
         f"Environment={_quoted('PYTHONPATH=' + source)}",
         "KillMode=process",
