@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine
+from tests.engine_process import EngineProcess, an_engine, eventually
+from tests.fakes.cutting_proxy import Rule, a_cutting_proxy
 from tests.registry_process import RegistryProcess, a_registry
 
 pytestmark = pytest.mark.root
@@ -82,3 +85,24 @@ def test_a_layer_is_followed_in_dockers_words(
     assert statuses(again, layer) == ["Already exists"]
     again = lines(engine, f"/images/{name}/push?tag=1")
     assert "Layer already exists" in {one.get("status") for one in again}
+
+
+def test_both_pulls_that_share_a_layer_show_how_far_it_is(
+    engine: EngineProcess, registry: RegistryProcess, directory: Path
+) -> None:
+    (directory / "big").write_bytes(os.urandom(1 << 20))
+    (directory / "Dockerfile").write_text("FROM scratch\nCOPY big /big\n")
+    engine.ok("build", "-q", "-t", registry.name("shared:1"), str(directory))
+    engine.ok("push", "-q", registry.name("shared:1"))
+    engine.ok("rmi", registry.name("shared:1"))
+    engine.ok("builder", "prune", "-a", "-f")
+    with a_cutting_proxy(registry.address) as proxy, ThreadPoolExecutor() as pool:
+        proxy.rules.append(Rule(match="GET .*/blobs/", times=9, piece_pause_s=0.02))
+        path = f"/images/create?fromImage={proxy.address}/shared&tag=1"
+        first = pool.submit(lines, engine, path)
+        eventually(lambda: any(part.stat().st_size for part in engine.root.glob("tmp/part-*")))
+        second = pool.submit(lines, engine, path)
+        (layer,) = {one["id"] for one in first.result() if one.get("status") == "Pull complete"}
+        told = statuses(second.result(), layer)
+        engine.ok("rmi", f"{proxy.address}/shared:1")
+    assert told == ["Pulling fs layer", "Downloading", "Pull complete"]

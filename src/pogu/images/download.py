@@ -151,6 +151,19 @@ class Downloads:
         """
         lock, waiting = self._running.get(digest, (asyncio.Lock(), 0))
         self._running[digest] = lock, waiting + 1
+        try:
+            async with self.told_while_waiting(lock, digest, tell):
+                yield
+        finally:
+            lock, waiting = self._running.pop(digest)
+            if waiting > 1:
+                self._running[digest] = lock, waiting - 1
+
+    @contextlib.asynccontextmanager
+    async def told_while_waiting(
+        self, lock: asyncio.Lock, digest: Digest, tell: Callable[[int], Awaitable[None]]
+    ) -> AsyncIterator[None]:
+        """Hold a lock; while another one has it, who brings the blob, be told how much has come."""
         telling = asyncio.create_task(self._tell(digest, tell)) if lock.locked() else None
         try:
             async with lock:
@@ -160,9 +173,6 @@ class Downloads:
         finally:
             if telling is not None:
                 telling.cancel()
-            lock, waiting = self._running.pop(digest)
-            if waiting > 1:
-                self._running[digest] = lock, waiting - 1
 
     async def _tell(self, digest: Digest, tell: Callable[[int], Awaitable[None]]) -> None:
         """Until cancelled. A client that left is seen by whoever waits for the blob."""

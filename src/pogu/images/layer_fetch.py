@@ -94,9 +94,14 @@ class LayerFetcher:
     ) -> None:
         short = short_id(descriptor.digest)
         lock = self._committing.setdefault(chain_id, asyncio.Lock())
-        async with lock:
+        waits = lock.locked()
+        if waits:
+            await emit(TransferEvent(status="Pulling fs layer", id=short))
+        downloading = _downloading(short, descriptor.size, emit)
+        async with self._downloads.told_while_waiting(lock, descriptor.digest, downloading):
             if self._layers.has(chain_id):
-                await emit(TransferEvent(status="Already exists", id=short))
+                done = "Pull complete" if waits else "Already exists"
+                await emit(TransferEvent(status=done, id=short))
             else:
                 await emit(TransferEvent(status="Pulling fs layer", id=short))
                 unpacked = await self._fetch_and_unpack(
@@ -138,8 +143,10 @@ class LayerFetcher:
         sources: list[GrowingFile] = []
         unpacking: list[asyncio.Task[Unpacked]] = []
 
+        downloading = _downloading(short, descriptor.size, emit)
+
         async def progress(current: int, total: int) -> None:
-            await emit(TransferEvent(status="Downloading", id=short, current=current, total=total))
+            await downloading(current)
             if current >= total:
                 await emit(TransferEvent(status="Verifying Checksum", id=short))
 
@@ -180,6 +187,13 @@ class LayerFetcher:
     ) -> Unpacked:
         async with slots, self._unpacking:
             return await in_thread_to_end(_unpack, self._layers, source, diff_id)
+
+
+def _downloading(short: str, total: int, emit: Emit) -> Callable[[int], Awaitable[None]]:
+    async def tell(current: int) -> None:
+        await emit(TransferEvent(status="Downloading", id=short, current=current, total=total))
+
+    return tell
 
 
 def _unpack(layers: LayerStore, source: GrowingFile, diff_id: DiffId) -> Unpacked:
