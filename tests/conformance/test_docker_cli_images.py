@@ -179,6 +179,12 @@ def test_version_and_info_are_shown(docker: DockerCli) -> None:
     info = json.loads(docker.ok("info", "--format", "json"))
     assert (info["Containers"], info["ContainersStopped"]) == (1, 1)
     assert (info["OSType"], info["Driver"]) == ("linux", "overlay2")
+    assert (info["CgroupDriver"], info["CgroupVersion"]) in (
+        ("cgroupfs", "1"),
+        ("cgroupfs", "2"),
+        ("systemd", "2"),
+    )
+    assert docker.ok("info", "-f", "{{.CgroupDriver}}").strip() == info["CgroupDriver"]
     assert info["Swarm"]["LocalNodeState"] == "inactive"
     assert "ServerErrors" not in info or not info["ServerErrors"]
 

@@ -159,6 +159,15 @@ async def test_every_kind_of_cgroups_is_known(
     assert finding.text.startswith(f"{mode}: ")
 
 
+@pytest.mark.parametrize(("driver", "level"), [("", "ok"), ("cgroupfs", "warning")])
+async def test_directories_in_the_tree_of_systemd_are_warned_of(
+    driver: str, level: str, tmp_path: Path
+) -> None:
+    host = a_host(tmp_path, {"proc/1/comm": "systemd\n", "run/systemd/system/": ""})
+    finding = await found(host, "cgroups", replace(CONFIG, cgroup_driver=driver))
+    assert (finding.level, "cgroup_driver" in finding.mend) == (level, level != "ok")
+
+
 async def test_without_cgroups_it_says_how_to_mount_them(tmp_path: Path) -> None:
     finding = await found(a_host(tmp_path, cgroups={}), "cgroups")
     assert (finding.level, finding.mend) == ("error", "mount -t cgroup2 cgroup2 /sys/fs/cgroup")

@@ -33,7 +33,7 @@ async def examine(
         user := check_user(host),
         check_kernel(host),
         check_seccomp(host),
-        check_cgroups(host),
+        check_cgroups(host, config.cgroup_driver),
         check_overlay(host),
         check_storage(host, config.paths.root),
         *check_disk(host, config.paths.root),

@@ -65,8 +65,10 @@ def check_seccomp(host: Host) -> Finding:
     )
 
 
-def check_cgroups(host: Host) -> Finding:
-    """Check that they are writable and that no limit lacks its controller."""
+def check_cgroups(host: Host, driver: str) -> Finding:
+    """Check that they are writable, that no limit lacks its controller, and that one alone makes
+    them; `driver` is the configuration's.
+    """
     setup = cgroup.detect(host.at("/sys/fs/cgroup"), systemd=is_first_process(host.prefix))
     if setup.mode == "none":
         mend = "mount -t cgroup2 cgroup2 /sys/fs/cgroup"
@@ -85,6 +87,10 @@ def check_cgroups(host: Host) -> Finding:
             text=f"{setup.mode}, without {', '.join(lacking)}: such limits have no effect",
             mend=_enable(host, setup.mode, lacking),
         )
+    if driver == "cgroupfs" and setup.is_systemds:
+        text = f"{setup.mode}, which systemd owns: what cgroup_driver = {driver} makes it may undo"
+        mend = "# take the key cgroup_driver out of the configuration"
+        return Finding(check="cgroups", level=WARNING, text=text, mend=mend)
     text = f"{setup.mode}: {' '.join(sorted(setup.controllers))}"
     return Finding(check="cgroups", level=OK, text=text)
 
