@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 
 from pogu.errors import InvalidParameter
+from pogu.linux.cgroup_usage import own_groups
 from pogu.linux.process import run
 from pogu.linux.process_list import long_list
 
@@ -19,8 +20,13 @@ __all__ = ["belongs", "parse_table", "process_table"]
 _RENAMED_PID = re.compile(r"\s+\S*=\s*PID")
 
 
-async def process_table(pid: int, ps_args: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Return titles and rows. Raises: InvalidParameter when ps prints no PID column."""
+async def process_table(
+    pid: int, ps_args: Sequence[str], *, container_id: str
+) -> tuple[list[str], list[list[str]]]:
+    """Return titles and rows of all that belongs to the container whose first process is `pid`.
+
+    Raises: InvalidParameter when ps prints no PID column.
+    """
     words = list(ps_args) or ["-ef"]
     if renamed := _RENAMED_PID.search(" " + " ".join(words)):
         raise InvalidParameter(f'specifying "{renamed[0].strip()}" is not allowed')
@@ -29,12 +35,12 @@ async def process_table(pid: int, ps_args: Sequence[str]) -> tuple[list[str], li
             raise InvalidParameter(
                 "ps: program not found", hint="its options need it: apt-get install procps"
             )
-        return long_list(_members(pid))
+        return long_list(_members(pid, container_id))
     done = await run(["ps", *words], check=False)
     if done.exit_code != 0:
         said = done.stderr.decode(errors="replace").strip()
         raise InvalidParameter(f"ps: {said}", hint="ps options must work on the host")
-    return parse_table(done.stdout.decode(errors="replace"), _members(pid))
+    return parse_table(done.stdout.decode(errors="replace"), _members(pid, container_id))
 
 
 def parse_table(text: str, members: set[int]) -> tuple[list[str], list[list[str]]]:
@@ -58,12 +64,14 @@ def parse_table(text: str, members: set[int]) -> tuple[list[str], list[list[str]
     return titles, rows
 
 
-def _members(pid: int) -> set[int]:
-    """Every process in the control group of `pid` or below it.
+def _members(pid: int, container_id: str) -> set[int]:
+    """Every process in the control group of the container or below it.
+
+    A systemd inside moves itself to a group below: `pid` may not stand where the others do.
 
     Where containers have none of their own: those in its pid namespace.
     """
-    group = _cgroup(pid)
+    group = own_groups(_cgroup(pid), container_id)
     pids = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal()]
     if group == _cgroup(os.getpid()):
         namespace = _pid_namespace(pid)

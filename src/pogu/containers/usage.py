@@ -43,7 +43,7 @@ class Usage:
         entry = self._registry.find(name)
         if not entry.active:
             raise Conflict(f"container {entry.id} is not running", hint=f"pogu start {entry.name}")
-        return await process_table(entry.state.pid, ps_args)
+        return await process_table(entry.state.pid, ps_args, container_id=entry.id)
 
     def stats(
         self, names: Sequence[str] | None, *, running_only: bool = False

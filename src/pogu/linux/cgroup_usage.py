@@ -21,6 +21,7 @@ __all__ = [
     "group_places",
     "oom_kills",
     "oom_kills_by_slice",
+    "own_groups",
     "peak_and_limit",
     "read_group_of",
     "read_usage",
@@ -103,6 +104,14 @@ def group_of(membership: str, container_id: str) -> str:
     """The path of a container's own group, the same in every hierarchy; empty = it has none."""
     paths = (line.split(":", 2)[2] for line in membership.splitlines())
     return next((_own_group(path, container_id) for path in paths if container_id in path), "")
+
+
+def own_groups(membership: str, container_id: str) -> str:
+    """`membership` with the container's own groups, wherever below them the process is."""
+    lines = (line.split(":", 2) for line in membership.splitlines())
+    return "".join(
+        f"{number}:{names}:{_own_group(path, container_id)}\n" for number, names, path in lines
+    )
 
 
 def read_group_of(pid: int, container_id: str) -> str:

@@ -44,16 +44,16 @@ def test_a_table_without_pids_is_refused() -> None:
 
 async def test_a_column_that_claims_to_be_the_pid_is_refused() -> None:
     with pytest.raises(InvalidParameter, match=r'specifying "ppid=PID" is not allowed'):
-        await process_table(os.getpid(), ["-o", "ppid=PID"])
+        await process_table(os.getpid(), ["-o", "ppid=PID"], container_id="abc")
 
 
 async def test_without_ps_the_usual_table_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    titles, rows = await process_table(os.getpid(), [])
+    titles, rows = await process_table(os.getpid(), [], container_id="abc")
     assert titles[:3] == ["UID", "PID", "PPID"]
     assert str(os.getpid()) in [row[1] for row in rows]
     with pytest.raises(InvalidParameter, match="program not found"):
-        await process_table(os.getpid(), ["aux"])
+        await process_table(os.getpid(), ["aux"], container_id="abc")
 
 
 def test_our_table_says_what_ps_says() -> None:

@@ -11,6 +11,7 @@ from pogu.linux.cgroup_usage import (
     group_places,
     oom_kills,
     oom_kills_by_slice,
+    own_groups,
     peak_and_limit,
     read_usage,
 )
@@ -116,6 +117,13 @@ def test_a_group_called_container_in_a_container_is_its_own(tmp_path: Path) -> N
 def test_the_group_is_that_of_the_hierarchies_that_have_one() -> None:
     assert group_of(f"5:name=x:/\n3:memory:/pogu/{ID}\n0::/\n", ID) == f"/pogu/{ID}"
     assert group_of("0::/user.slice/user-0.slice\n", ID) == ""
+
+
+def test_a_membership_is_cut_back_to_the_containers_own_groups() -> None:
+    inside = f"3:memory:/pogu/{ID}\n0::/system.slice/pogu-{ID}.scope/container/init.scope\n"
+    whole = f"3:memory:/pogu/{ID}\n0::/system.slice/pogu-{ID}.scope/container\n"
+    assert own_groups(inside, ID) == whole
+    assert own_groups("0::/user.slice\n", ID) == "0::/user.slice\n"
 
 
 def test_of_no_group_nothing_is_known(tmp_path: Path) -> None:
