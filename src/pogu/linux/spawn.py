@@ -13,9 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pogu.crash_point import crash_point
-from pogu.linux.blocking import in_passing_thread
+from pogu.linux.blocking import in_own_thread
 
-__all__ = ["adopt", "expect_orphan", "is_awaited", "reap", "spawn", "wait_child", "wait_pidfd"]
+__all__ = [
+    "adopt",
+    "expect_orphan",
+    "is_awaited",
+    "reap",
+    "spawn",
+    "spawn_in",
+    "wait_child",
+    "wait_pidfd",
+]
 
 _RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 """What our own parent ignored (nohup, a shell's `&`) is not for a container to inherit."""
@@ -39,12 +48,10 @@ def spawn(
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
     new_session: bool = False,
-    directory: Path | None = None,
 ) -> int:
     """Start `argv` (looked up on PATH) and return its pid; the caller waits for it.
 
-    `pass_fds` keep their numbers in the child; `directory` is where it works, None = where we do.
-    Raises: OSError when the program or the directory is missing.
+    `pass_fds` keep their numbers in the child. Raises: OSError when the program is missing.
     """
     actions: list[tuple[int, int, int]] = [
         (os.POSIX_SPAWN_DUP2, stdin, 0),
@@ -53,26 +60,27 @@ def spawn(
         *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in pass_fds),
     ]
 
-    def start() -> int:
-        crash_point()
-        pid = os.posix_spawnp(
-            argv[0],
-            list(argv),
-            dict(os.environ if env is None else env),
-            file_actions=actions,
-            setsigdef=_RESET,
-            setsigmask=[],
-            setsid=new_session,
-        )
-        _AWAITED.add(pid)
-        crash_point()
-        return pid
-
-    return start() if directory is None else _working_in(directory, start)
+    crash_point()
+    pid = os.posix_spawnp(
+        argv[0],
+        list(argv),
+        dict(os.environ if env is None else env),
+        file_actions=actions,
+        setsigdef=_RESET,
+        setsigmask=[],
+        setsid=new_session,
+    )
+    _AWAITED.add(pid)
+    crash_point()
+    return pid
 
 
-def _working_in(directory: Path, start: Callable[[], int]) -> int:
-    """Call `start` in a thread that works in `directory`; the others stay where they are."""
+async def spawn_in(directory: Path, start: Callable[[], int]) -> int:
+    """Call `start`, a `spawn`, in a thread that works in `directory`; return the pid.
+
+    The other threads stay where they are, and the loop does not wait for the kernel to load the
+    program. A cancelled call kills the child. Raises: OSError as `spawn`.
+    """
 
     def body() -> int:
         if _libc.unshare(_CLONE_FS) < 0:
@@ -81,7 +89,14 @@ def _working_in(directory: Path, start: Callable[[], int]) -> int:
         os.chdir(directory)
         return start()
 
-    return in_passing_thread(body)
+    starting = asyncio.ensure_future(in_own_thread(body))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        pid = await starting
+        os.kill(pid, signal.SIGKILL)
+        reap(pid)
+        raise
 
 
 def is_awaited(pid: int) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import shlex
@@ -19,7 +20,7 @@ from pathlib import Path
 from pogu.config import Config
 from pogu.errors import SystemFailure
 from pogu.linux.process import read_some, run
-from pogu.linux.spawn import spawn, wait_child, wait_pidfd
+from pogu.linux.spawn import spawn, spawn_in, wait_child, wait_pidfd
 from pogu.runtime.attach_stream import AttachStream
 from pogu.runtime.failure import runtime_failure
 from pogu.runtime.held_stdin import Hold
@@ -165,18 +166,19 @@ class Conmon:
             "LC_ALL": "C.UTF-8",
             "TZ": "UTC",
         }
+        start = functools.partial(
+            spawn,
+            argv,
+            stdin=null,
+            stdout=null,
+            stderr=said,
+            pass_fds=(sync_child, *inherited),
+            env=environment,
+            new_session=True,
+        )
         try:
             try:
-                child = spawn(
-                    argv,
-                    stdin=null,
-                    stdout=null,
-                    stderr=said,
-                    pass_fds=(sync_child, *inherited),
-                    env=environment,
-                    new_session=True,
-                    directory=run_dir,  # conmon leaves a file `oom` where it works
-                )
+                child = await spawn_in(run_dir, start)  # conmon leaves a file `oom` where it works
             except FileNotFoundError as err:
                 raise SystemFailure(
                     "conmon: program not found", hint="apt-get install conmon (see `pogu doctor`)"
