@@ -30,7 +30,8 @@ def read_kernel_log() -> bytes:
     """Return what the kernel still has; empty where it gives nothing to us."""
     size = max(0, _libc.klogctl(_SIZE_BUFFER, None, 0))
     buffer = ctypes.create_string_buffer(size)
-    return buffer.raw[: max(0, _libc.klogctl(_READ_ALL, buffer, size))]
+    length = max(0, _libc.klogctl(_READ_ALL, buffer, size))
+    return buffer.raw[:length]
 
 
 def find_oom_kill(log: bytes, *, container_id: str, pid: int) -> OomKill | None:

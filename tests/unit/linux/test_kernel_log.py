@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pogu.linux.kernel_log import OomKill, find_oom_kill
+from pogu.linux.kernel_log import OomKill, find_oom_kill, read_kernel_log
 
 ID = "fe11af71571621f164c2af0e43bff35aeb1b66758cee68271a4a597aaedbc0b3"
 SCOPE = f"/system.slice/pogu-{ID}.scope/container"
@@ -36,3 +36,9 @@ SHORT = "<3>[ 9.0] Memory cgroup out of memory: Killed process 1496 (sh) total-v
 )
 def test_a_kill_is_found_by_group_or_first_process(log: str, pid: int, found: OomKill) -> None:
     assert find_oom_kill(log.encode(), container_id=ID, pid=pid) == found
+
+
+def test_the_log_is_read_as_far_as_it_is_filled() -> None:
+    log = read_kernel_log()  # empty where we may not
+    assert b"\0" not in log
+    assert log.startswith(b"<") or not log
