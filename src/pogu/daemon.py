@@ -7,6 +7,7 @@ started by the CLI, by hand or by a socket unit (LISTEN_FDS).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import logging.handlers
@@ -38,6 +39,10 @@ _FIRST_INHERITED_FD = 3
 _OF_THE_MANAGER = ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _STOP_S = 1.5
 _ANSWER_S = 0.02
+_QUIET_S = 30.0
+
+_quiet_until: dict[int, float] = {}
+"""By the error's number: when it may be said again."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -239,6 +244,17 @@ def scope_name(config: Config) -> str:
     return f"pogu-engine{suffix}.scope"
 
 
+def _said_once(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """asyncio tells of each accept that finds no descriptor, a hundred times a second."""
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        if loop.time() >= _quiet_until.get(error.errno, 0.0):
+            _quiet_until[error.errno] = loop.time() + _QUIET_S
+            log.error("clients wait: %s", _said(error))
+        return
+    loop.default_exception_handler(context)
+
+
 class _Daemon:
     """One run of the event loop."""
 
@@ -265,6 +281,7 @@ class _Daemon:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
+        loop.set_exception_handler(_said_once)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         adopt_orphans()

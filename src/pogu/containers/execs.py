@@ -18,8 +18,10 @@ from pogu.containers.merge import effective_env
 from pogu.containers.registry import Registry
 from pogu.containers.running_ids import owner_of_streams
 from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound
+from pogu.host_failure import host_failure
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup_move import GroupMoves
+from pogu.linux.descriptors import check_descriptors
 from pogu.runtime.exec import ExecProcess, Sink
 from pogu.runtime.exec_process import Execution, exec_process, hostname_of, user_of
 from pogu.runtime.failure import start_exit_code
@@ -30,6 +32,7 @@ __all__ = ["Exec", "ExecRequest", "Execs"]
 log = logging.getLogger(__name__)
 
 _KEPT = 64
+_SPARE_DESCRIPTORS = 24
 """Execs of one container that are remembered though nothing of them runs."""
 _READY_S = 10.0
 
@@ -101,6 +104,7 @@ class Execs:
         said by `end`.
         """
         self.check_startable(execution)
+        check_descriptors(_SPARE_DESCRIPTORS)
         entry = self._registry.find(execution.container_id)
         execution.begun = True
         self._tell(entry, "exec_start", execution)
@@ -111,8 +115,9 @@ class Execs:
                 entry, spec, terminal=request.tty, stdin=request.attach_stdin, sink=sink
             )
         except BaseException as err:
-            self._end(entry, execution, start_exit_code(str(err)), failure=err)
-            raise
+            failure = host_failure(err) or err
+            self._end(entry, execution, start_exit_code(str(failure)), failure=failure)
+            raise failure from err
         execution.process = process
         execution.ready.set()
         execution.watcher = asyncio.create_task(self._watch(entry, execution, process))

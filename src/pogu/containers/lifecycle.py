@@ -26,6 +26,7 @@ from pogu.containers.stop import Stopper
 from pogu.errors import Conflict, EngineError, NotModified, SystemFailure
 from pogu.host_failure import host_failure
 from pogu.linux.cgroup_usage import read_group_of
+from pogu.linux.descriptors import SPARE_FOR_STARTS, check_descriptors
 from pogu.runtime.conmon import Conmon, Monitored
 from pogu.runtime.oci_runtime import OciRuntime
 
@@ -99,6 +100,7 @@ class Lifecycle:
             raise
 
     async def _run(self, entry: Entry) -> None:
+        check_descriptors(SPARE_FOR_STARTS)
         monitored, warnings = await self._launcher.launch(entry)
         try:
             for warning in warnings:

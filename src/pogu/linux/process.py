@@ -6,6 +6,7 @@ A pure function builds the argv, so that tests read `assert create_argv(…) == 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import shlex
@@ -15,11 +16,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pogu.errors import CommandFailed, SystemFailure
+from pogu.host_failure import host_failure
 from pogu.linux.spawn import reap, spawn, wait_child
 
-__all__ = ["Completed", "read_some", "ready", "run", "write_all"]
+__all__ = ["Completed", "not_executed", "read_some", "ready", "run", "write_all"]
 
 log = logging.getLogger(__name__)
+
+
+def not_executed(program: str, err: OSError) -> Exception:
+    """The error for a program that the host lacks or cannot execute; else `err` itself."""
+    if isinstance(err, FileNotFoundError):
+        return SystemFailure(
+            f"{program}: program not found", hint=f"install it; `pogu doctor` says how ({program})"
+        )
+    if isinstance(err, PermissionError) or err.errno == errno.ENOEXEC:
+        return SystemFailure(
+            f"{program}: {os.strerror(err.errno or 0).lower()}",
+            hint="this program of the host is damaged: install it again; `pogu doctor` says how",
+        )
+    return host_failure(err, program) or err
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +76,8 @@ async def run(
                 pass_fds=pass_fds,
                 env=env,
             )
-        except FileNotFoundError as err:
-            raise SystemFailure(
-                f"{argv[0]}: program not found",
-                hint=f"install it; `pogu doctor` says how ({argv[0]})",
-            ) from err
+        except OSError as err:
+            raise not_executed(argv[0], err) from err
         pipes.close_child_ends()
         talk = asyncio.gather(pipes.collect(1), pipes.collect(2), pipes.feed(stdin or b""))
         try:
@@ -96,11 +109,18 @@ class _Pipes:
     """Standard streams of one child: our ends are read and fed by the event loop."""
 
     def __init__(self, *, feeds_stdin: bool) -> None:
-        self._null = os.open(os.devnull, os.O_RDONLY) if not feeds_stdin else -1
-        in_read, self._in = os.pipe() if feeds_stdin else (self._null, -1)
-        self._out, out_write = os.pipe()
-        self._err, err_write = os.pipe()
-        self.child_stdin, self.child_stdout, self.child_stderr = in_read, out_write, err_write
+        self._in = self._out = self._err = -1
+        self.child_stdin = self.child_stdout = self.child_stderr = -1
+        try:
+            if feeds_stdin:
+                self.child_stdin, self._in = os.pipe()
+            else:
+                self.child_stdin = os.open(os.devnull, os.O_RDONLY)
+            self._out, self.child_stdout = os.pipe()
+            self._err, self.child_stderr = os.pipe()
+        except OSError:  # no descriptor is left
+            self.__exit__()
+            raise
 
     def __enter__(self) -> _Pipes:
         return self

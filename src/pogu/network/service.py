@@ -23,6 +23,7 @@ from pogu.config import Config
 from pogu.db import Database
 from pogu.errors import InvalidParameter, NotFound, SystemFailure
 from pogu.events import EventBus
+from pogu.host_failure import host_failure
 from pogu.linux.blocking import in_thread
 from pogu.linux.netns import is_netns, remove_netns
 from pogu.network import bridge as links
@@ -50,10 +51,10 @@ def _host_errors() -> Iterator[None]:
     try:
         yield
     except OSError as err:
+        doing = "failed to set up container networking"
         what = f"{err.filename}: {err.strerror}" if err.filename else str(err)
-        raise SystemFailure(
-            f"failed to set up container networking: {what}",
-            hint="`pogu doctor` says what the host lacks",
+        raise host_failure(err, doing) or SystemFailure(
+            f"{doing}: {what}", hint="`pogu doctor` says what the host lacks"
         ) from err
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pogu.config import Config
 from pogu.errors import SystemFailure
-from pogu.linux.process import read_some, run
+from pogu.linux.process import not_executed, read_some, run
 from pogu.linux.spawn import spawn, spawn_in, wait_child, wait_pidfd
 from pogu.runtime.attach_stream import AttachStream
 from pogu.runtime.failure import runtime_failure
@@ -28,6 +28,9 @@ from pogu.runtime.journal_entries import JournalFields
 from pogu.runtime.oci_runtime import OciRuntime
 
 __all__ = ["Conmon", "Monitored", "conmon_argv"]
+
+_CREATE_S = 120
+"""A host that is very busy takes seconds; longer is a program that hangs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,45 +159,56 @@ class Conmon:
 
     async def _spawn(self, argv: list[str], run_dir: Path, inherited: tuple[int, ...]) -> int:
         """Start conmon and read the process's pid from its sync pipe."""
-        sync, sync_child = os.pipe()
-        null = os.open(os.devnull, os.O_RDWR)
-        said_path = run_dir / "conmon.err"
-        said = os.open(said_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        environment = {
-            **os.environ,
-            "_OCI_SYNCPIPE": str(sync_child),
-            "LC_ALL": "C.UTF-8",
-            "TZ": "UTC",
-        }
-        start = functools.partial(
-            spawn,
-            argv,
-            stdin=null,
-            stdout=null,
-            stderr=said,
-            pass_fds=(sync_child, *inherited),
-            env=environment,
-            new_session=True,
-        )
-        try:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as its:
+            sync, sync_child = os.pipe()
+            ours.callback(os.close, sync)
+            its.callback(os.close, sync_child)
+            null = os.open(os.devnull, os.O_RDWR)
+            its.callback(os.close, null)
+            said = os.open(run_dir / "conmon.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            its.callback(os.close, said)
+            environment = {
+                **os.environ,
+                "_OCI_SYNCPIPE": str(sync_child),
+                "LC_ALL": "C.UTF-8",
+                "TZ": "UTC",
+            }
+            start = functools.partial(
+                spawn,
+                argv,
+                stdin=null,
+                stdout=null,
+                stderr=said,
+                pass_fds=(sync_child, *inherited),
+                env=environment,
+                new_session=True,
+            )
             try:
                 child = await spawn_in(run_dir, start)  # conmon leaves a file `oom` where it works
             except FileNotFoundError as err:
                 raise SystemFailure(
                     "conmon: program not found", hint="apt-get install conmon (see `pogu doctor`)"
                 ) from err
-            finally:
-                for fd in (sync_child, null, said):
-                    os.close(fd)
-            reading = asyncio.ensure_future(_read_line(sync))
-            try:
-                await wait_child(child)
-                report = await reading
-            finally:
-                reading.cancel()
-        finally:
-            os.close(sync)
+            except OSError as err:
+                raise not_executed("conmon", err) from err
+            its.close()
+            report = await self._report(child, sync)
         return self._pid_of(report, run_dir)
+
+    async def _report(self, child: int, sync: int) -> bytes:
+        """What conmon says once the runtime's create is done and it stands on its own."""
+        reading = asyncio.ensure_future(_read_line(sync))
+        try:
+            async with asyncio.timeout(_CREATE_S):
+                await wait_child(child)
+                return await reading
+        except TimeoutError as err:
+            raise SystemFailure(
+                f"conmon or the runtime did not create the container within {_CREATE_S} s",
+                hint="`ps -ef | grep conmon` shows what it waits for; `dmesg` what the kernel says",
+            ) from err
+        finally:
+            reading.cancel()
 
     def _pid_of(self, report: bytes, run_dir: Path) -> int:
         try:

@@ -20,8 +20,8 @@ import termios
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from pogu.errors import EngineError, SystemFailure
-from pogu.linux.process import write_all
+from pogu.errors import EngineError
+from pogu.linux.process import not_executed, write_all
 from pogu.linux.spawn import adopt, expect_orphan, reap, spawn, wait_pidfd
 from pogu.runtime.console import ConsoleSocket
 from pogu.runtime.failure import exec_failure
@@ -50,7 +50,7 @@ class ExecProcess:
         its own there, and no stdin is an empty pipe, because crun gives away what it finds there.
         """
         self._owner = owner
-        self._runtime = runtime
+        self._runtime = runtime.maker(container_id)
         self._container_id = container_id
         self._run_dir = run_dir
         self._sink: Sink | None = None
@@ -80,9 +80,9 @@ class ExecProcess:
         Returns before the process runs: see `started`. Raises: EngineError.
         """
         self._sink = sink
-        self._spec = os.memfd_create("process")
-        self._log = os.memfd_create("log")
         try:
+            self._spec = os.memfd_create("process")
+            self._log = os.memfd_create("log")
             os.write(self._spec, process)
             if not terminal:
                 self._begin_with_pipes(stdin=stdin)
@@ -123,9 +123,7 @@ class ExecProcess:
         except OSError as err:
             if self._detaches:
                 adopt(0)
-            raise SystemFailure(
-                f"{argv[0]}: {err.strerror}", hint="`pogu doctor` checks the OCI runtime"
-            ) from err
+            raise not_executed(argv[0], err) from err
 
     def _begin_with_pipes(self, *, stdin: bool) -> None:
         with contextlib.ExitStack() as theirs:

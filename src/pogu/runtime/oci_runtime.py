@@ -6,6 +6,7 @@ Probing runs a real container once per boot and remembers the answer under `<run
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pogu.errors import CommandFailed, NotFound, SystemFailure
-from pogu.linux.process import Completed, read_some, run
+from pogu.linux.process import Completed, not_executed, read_some, run
 from pogu.linux.spawn import reap, spawn, wait_child
 from pogu.runtime.capabilities import ALL_CAPABILITIES
 from pogu.runtime.control_group import CgroupDriver, scope_properties
@@ -24,6 +25,7 @@ from pogu.runtime.device import device_node, stat_device
 from pogu.runtime.exec_fifo import let_go
 from pogu.runtime.failure import runtime_failure
 from pogu.runtime.filter_cache import FilterCache
+from pogu.runtime.maker import find_program, forget_by_hand, living_process, maker_of
 from pogu.runtime.sealed_program import SealedProgram, seal_program
 from pogu.runtime.spec import limits_config, runtime_config
 from pogu.runtime.user import resolve_user
@@ -117,6 +119,17 @@ class OciRuntime:
         self.cgroup_driver = cgroup_driver
         self._filters = FilterCache(enabled=self.name == "crun")
         self._sealed: SealedProgram | None = None
+        self._others: dict[str, OciRuntime] = {}
+
+    def maker(self, container_id: str) -> OciRuntime:
+        """The runtime that made it: only that one can be asked about it. Else this one."""
+        name = maker_of(self.state_root / container_id)
+        if name in ("", self.name):
+            return self
+        if name not in self._others:
+            binary = Path(find_program(name) or name)
+            self._others[name] = OciRuntime(binary, self.state_root, self.cgroup_driver)
+        return self._others[name]
 
     async def seal(self, directory: Path) -> None:
         """Execute a copy in memory from now on, where the host lets us: see `sealed_program`."""
@@ -174,7 +187,7 @@ class OciRuntime:
 
     async def kill(self, container_id: str, signal_number: signal.Signals | int) -> None:
         """Raises: NotFound when it does not run any more."""
-        done = await self._call("kill", container_id, str(int(signal_number)))
+        done = await self.maker(container_id)._call("kill", container_id, str(int(signal_number)))
         if done.exit_code == 0:
             return
         said = done.stderr.decode(errors="replace").lower()
@@ -191,54 +204,79 @@ class OciRuntime:
         await self._freeze("resume", container_id, done_when=("running", "stopped", ""))
 
     async def _freeze(self, word: str, container_id: str, *, done_when: tuple[str, ...]) -> None:
-        done = await self._call(word, container_id)
+        done = await self.maker(container_id)._call(word, container_id)
         if done.exit_code == 0 or await self._status(container_id) in done_when:
             return
         raise runtime_failure(self.name, done.stderr.decode(errors="replace"))
 
     async def _status(self, container_id: str) -> str:
-        done = await self._call("state", container_id)
-        return _state(json.loads(done.stdout)).status if done.exit_code == 0 else ""
+        found = await self.maker(container_id)._state_of(container_id)
+        return found.status if found else ""
+
+    async def _state_of(self, container_id: str) -> RuntimeState | None:
+        """One that lives is never taken for dead because its runtime is gone or broken."""
+        with contextlib.suppress(SystemFailure, OSError, ValueError):
+            done = await self._call("state", container_id)
+            if done.exit_code == 0:
+                return _state(json.loads(done.stdout))
+        pid = living_process(self.state_root / container_id)
+        return RuntimeState(id=container_id, status="running", pid=pid) if pid else None
 
     async def update(self, container_id: str, limits: Resources) -> None:
         """Set other limits for a container that runs. Raises: EngineError, nothing is changed."""
         path = self.state_root.with_name(f"update-{container_id}.json")
         path.write_text(json.dumps(limits_config(limits)))
         try:
-            done = await self._call("update", "--resources", str(path), container_id)
+            words = ("update", "--resources", str(path), container_id)
+            done = await self.maker(container_id)._call(*words)
         finally:
             path.unlink()
         if done.exit_code != 0:
             raise runtime_failure(self.name, done.stderr.decode(errors="replace"))
 
     async def delete(self, container_id: str, *, force: bool = False) -> None:
-        """Idempotent."""
-        if not (self.state_root / container_id).exists():
+        """Idempotent. What has ended is forgotten without the program that made it, too."""
+        state = self.state_root / container_id
+        if not state.exists():
             return
         words = ("delete", "--force", container_id) if force else ("delete", container_id)
-        done = await self._call(*words)
+        maker = self.maker(container_id)
+        try:
+            done = await maker._call(*words)
+        except (SystemFailure, OSError):
+            if living_process(state):
+                raise
+            forget_by_hand(state)
+            return
         said = done.stderr.decode(errors="replace")
-        gone = "does not exist" in said.lower() or not (self.state_root / container_id).exists()
+        gone = "does not exist" in said.lower() or not state.exists()
         if done.exit_code != 0 and not gone:
             if not force:
                 await self.delete(container_id, force=True)
+            elif living_process(state) or not maker_of(state):
+                raise CommandFailed([maker.name, *words], done.exit_code, said)
             else:
-                raise CommandFailed([self.name, *words], done.exit_code, said)
+                forget_by_hand(state)
 
     async def list(self) -> list[RuntimeState]:
-        """Everything below the state directory; empty without a call when there is nothing."""
-        if not any(self.state_root.iterdir()):
-            return []
-        done = await self._call("list", "--format", "json")
-        if done.exit_code == 0:
-            return [_state(entry) for entry in json.loads(done.stdout or b"[]") or []]
-        # One that ended meanwhile makes the whole list fail: ask for each alone.
-        states = []
-        for entry in list(self.state_root.iterdir()):
-            one = await self._call("state", entry.name)
-            if one.exit_code == 0:
-                states.append(_state(json.loads(one.stdout)))
-        return states
+        """Everything below the state directory; empty without a call when there is nothing.
+
+        Each of another runtime is asked for alone; so is everything when one that ended meanwhile
+        makes the whole list fail.
+        """
+        present = [entry.name for entry in self.state_root.iterdir()]
+        alone = [name for name in present if self.maker(name) is not self]
+        states: list[RuntimeState] = []
+        if len(alone) < len(present):
+            done = None
+            with contextlib.suppress(SystemFailure, OSError):
+                done = await self._call("list", "--format", "json")
+            if done is not None and done.exit_code == 0:
+                states = [_state(entry) for entry in json.loads(done.stdout or b"[]") or []]
+            else:
+                alone = present
+        asked = [await self.maker(name)._state_of(name) for name in alone]
+        return [*states, *(one for one in asked if one is not None)]
 
     async def run_attached(
         self,
@@ -256,19 +294,21 @@ class OciRuntime:
         words = ["--log", str(log_path), "--log-format", "json", "run", "--bundle", str(bundle)]
         if self.cgroup_driver is CgroupDriver.SYSTEMD:
             words.insert(0, "--systemd-cgroup")
-        out, out_child = os.pipe()
-        err, err_child = os.pipe()
-        null = os.open(os.devnull, os.O_RDONLY)
-        try:
+        with contextlib.ExitStack() as its, contextlib.ExitStack() as ours:
+            out, out_child = os.pipe()
+            ours.callback(os.close, out)
+            its.callback(os.close, out_child)
+            err, err_child = os.pipe()
+            ours.callback(os.close, err)
+            its.callback(os.close, err_child)
+            null = os.open(os.devnull, os.O_RDONLY)
+            its.callback(os.close, null)
             argv = self.argv(*words, container_id)
-            pid = spawn(argv, stdin=null, stdout=out_child, stderr=err_child, new_session=True)
-        except BaseException:
-            for fd in (out, err):
-                os.close(fd)
-            raise
-        finally:
-            for fd in (out_child, err_child, null):
-                os.close(fd)
+            try:
+                pid = spawn(argv, stdin=null, stdout=out_child, stderr=err_child, new_session=True)
+            except OSError as refusal:
+                raise not_executed(self.name, refusal) from refusal
+            ours.pop_all()
         said: list[bytes] = []
 
         async def pump(stream: int, fd: int) -> None:

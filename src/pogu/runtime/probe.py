@@ -17,13 +17,13 @@ from pogu.errors import EngineError, SystemFailure
 from pogu.linux.cgroup import CgroupSetup, detect
 from pogu.linux.mount import MNT_DETACH, mounts_below, umount2
 from pogu.runtime.control_group import CgroupDriver, control_group
+from pogu.runtime.maker import find_program
 from pogu.runtime.oci_runtime import OciRuntime, first_line, no_runtime, probe_id, write_bundle
 from pogu.runtime.workload import BindMount, Workload
 
 __all__ = ["choose_runtime", "possible_drivers"]
 
 _CANDIDATES = ("crun", "runc")
-_SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 async def choose_runtime(config: Config) -> OciRuntime:
@@ -33,7 +33,7 @@ async def choose_runtime(config: Config) -> OciRuntime:
     cgroupfs. Raises: SystemFailure with a hint.
     """
     names = (config.runtime,) if config.runtime else _CANDIDATES
-    binaries = [found for name in names if (found := _find(name))]
+    binaries = [found for name in names if (found := find_program(name))]
     if config.runtime and not binaries:
         raise SystemFailure(
             f"the runtime {config.runtime!r} of the configuration is not on this host",
@@ -76,10 +76,6 @@ def possible_drivers(wanted: str, setup: CgroupSetup) -> tuple[CgroupDriver, ...
     if setup.is_systemds:
         return CgroupDriver.SYSTEMD, CgroupDriver.CGROUPFS
     return (CgroupDriver.CGROUPFS,)
-
-
-def _find(name: str) -> str | None:
-    return shutil.which(name, path=os.environ.get("PATH", "") + ":" + _SEARCH)
 
 
 def _stamp(binaries: list[str]) -> str:

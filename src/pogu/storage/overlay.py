@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pogu.crash_point import crash_point
 from pogu.errors import SystemFailure
+from pogu.host_failure import host_failure
 from pogu.linux import mount as kernel
 
 __all__ = ["OverlayMount", "mount_overlay", "unmount"]
@@ -44,9 +45,9 @@ def mount_overlay(mount: OverlayMount, target: Path) -> None:
                 raise
             _mount_by_program(mount, lower, target)
     except OSError as err:
-        raise SystemFailure(
-            f"error creating overlay mount to {target}: {err.strerror}",
-            hint="`pogu doctor` tests overlayfs on this storage root",
+        doing = f"error creating overlay mount to {target}"
+        raise host_failure(err, doing) or SystemFailure(
+            f"{doing}: {err.strerror}", hint="`pogu doctor` tests overlayfs on this storage root"
         ) from err
     crash_point()
 
