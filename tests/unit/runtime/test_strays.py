@@ -52,7 +52,10 @@ def monitor_words(paths: Paths) -> list[str]:
 def pretend(words: list[str]) -> subprocess.Popen[bytes]:
     """A process with that command line that does nothing."""
     nothing = Path(__file__).parents[2] / "fakes" / "nothing.py"
-    return subprocess.Popen([words[0], str(nothing), *words[1:]], executable=sys.executable)
+    process = subprocess.Popen([words[0], str(nothing), *words[1:]], executable=sys.executable)
+    line = Path(f"/proc/{process.pid}/cmdline")
+    eventually(line.read_bytes)  # the kernel shows it some time after Popen knows of the exec
+    return process
 
 
 def test_a_monitor_is_known_by_its_exit_directory(paths: Paths) -> None:
@@ -96,7 +99,7 @@ async def test_a_call_that_hangs_is_killed_and_a_monitor_on_record_stays(
     started += [pretend([*words, "create", "a" * 64]), pretend([*words, "run", "build-1"])]
     started.append(pretend(["conmon", "--exit-dir", str(paths.exits), "-c", "b" * 64]))
     os.kill(started[0].pid, signal.SIGSTOP)
-    eventually(lambda: len(find_strays(paths)) == 3)  # a command line appears after its exec
+    assert len(find_strays(paths)) == 3
     await end_unfinished(paths, lambda container_id: container_id, patience_s=0.1)
     assert [process.poll() for process in started] == [-9, -9, None]
 
