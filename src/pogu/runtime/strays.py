@@ -81,15 +81,17 @@ async def end_unfinished(
     monitor may not have made its container yet. The run of a build step has nobody any more.
     """
     deadline = time.monotonic() + patience_s
+    were_killed = False  # on a host that crawls one look may take longer than the patience
     while True:
         strays = await in_thread(find_strays, paths)
         _kill(stray for stray in strays if stray.word == "run")
         unfinished = list(_unfinished(strays, is_known))
         late = time.monotonic() - deadline
-        if not unfinished or late > patience_s:
+        if not unfinished or (were_killed and late > patience_s):
             return {stray.container_id: stray.pid for stray in strays if not stray.word}
         if late > 0:
             _kill(unfinished)
+            were_killed = True
         await asyncio.sleep(_PAUSE_S)
 
 

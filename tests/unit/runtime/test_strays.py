@@ -120,3 +120,11 @@ async def test_what_comes_to_its_end_is_left_to_do_so(
     monitors = await end_unfinished(paths, lambda _: next(looks), patience_s=5)
     assert monitors == {ID: started[0].pid}
     assert started[0].poll() is None
+
+
+async def test_what_hangs_is_killed_though_one_look_takes_longer_than_the_patience(
+    paths: Paths, started: list[subprocess.Popen[bytes]]
+) -> None:
+    started.append(pretend(["conmon", "--exit-dir", str(paths.exits), "-c", ID]))
+    assert await end_unfinished(paths, lambda _: False, patience_s=0.0001) == {}
+    assert started[0].wait(5) == -9
