@@ -238,6 +238,7 @@ class FakeHost:
         self.db = Database(self.paths.database)
         self.events = EventBus()
         self.now_ns = 1_800_000_000 * 10**9
+        self.steady_s = 1000.0
         self.next: list[tuple[str, ...] | Exception] = []
         """What the next launches do; when it is empty, containers sleep."""
         self.ignores_term = False
@@ -263,6 +264,7 @@ class FakeHost:
             runtime=self.runtime,
             conmon=self.conmon,
             clock_ns=lambda: self.now_ns,
+            steady_s=lambda: self.steady_s,
             sleep=self._pause,
         )
         self.rows = self.parts.rows

@@ -46,6 +46,8 @@ class Entry:
         self.execs: dict[str, Exec] = {}
         self.user_restarts = 0
         """How many `restart`s are under way: whose stop is no end."""
+        self.began_s = 0.0
+        """When this run began, on a clock that nobody sets; 0 = unknown."""
         self.restarts_at_ns = 0
         self.restart_pause_s = 0.0
         """Before the last restart by its policy; 0 = none since the user started it."""

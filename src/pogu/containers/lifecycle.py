@@ -155,6 +155,7 @@ class Lifecycle:
 
     def watch(self, entry: Entry) -> None:
         """Wait for the end in a task of its own."""
+        self._states.began(entry)
         entry.watcher = asyncio.create_task(self._watch(entry), name=f"watch {entry.id[:12]}")
 
     async def _watch(self, entry: Entry) -> None:

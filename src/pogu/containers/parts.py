@@ -66,6 +66,7 @@ class Parts:
     runtime: OciRuntime
     conmon: Conmon
     clock_ns: Callable[[], int] = time.time_ns
+    steady_s: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     # ---- who they are --------------------------------------------------------------------
@@ -85,7 +86,11 @@ class Parts:
     @cached_property
     def states(self) -> States:
         return States(
-            rows=self.rows, events=self.events, conmon=self.conmon, clock_ns=self.clock_ns
+            rows=self.rows,
+            events=self.events,
+            conmon=self.conmon,
+            clock_ns=self.clock_ns,
+            steady_s=self.steady_s,
         )
 
     @cached_property
@@ -211,6 +216,7 @@ class Parts:
                 note=self.states.note_health,
                 publish=self.states.publish,
                 publish_exec=self.states.publish_recurring,
+                ran_s=self.states.ran_s,
             ),
             sleep=self.sleep,
         )

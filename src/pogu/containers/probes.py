@@ -27,7 +27,7 @@ from pogu.containers.health import (
     go_duration,
     pause_ns,
 )
-from pogu.containers.model import Status, parse_time_ns
+from pogu.containers.model import Status
 from pogu.errors import EngineError
 from pogu.images.image import rfc3339
 from pogu.runtime.exec import ExecProcess, Sink
@@ -60,14 +60,18 @@ class Probes:
         note: Callable[[Entry, Health], None],
         publish: Callable[[Entry, str], None],
         publish_exec: Callable[..., None],
+        ran_s: Callable[[Entry], float],
         clock_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`note` keeps a new health; `publish` tells of a change, `publish_exec` of each probe."""
+        """`note` keeps a new health; `publish` tells of a change, `publish_exec` of each probe;
+        `ran_s` is how long the container has run.
+        """
         self._prober = prober
         self._note = note
         self._publish = publish
         self._publish_exec = publish_exec
+        self._ran_s = ran_s
         self._clock_ns = clock_ns
         self._sleep = sleep
 
@@ -89,7 +93,7 @@ class Probes:
                 log.exception("container=%s: its health check broke off", entry.id[:12])
 
     def _running_ns(self, entry: Entry) -> int:
-        return self._clock_ns() - parse_time_ns(entry.state.started_at)
+        return int(self._ran_s(entry) * 1e9)
 
     async def _probe_once(self, entry: Entry, check: HealthCheck) -> None:
         running_ns = self._running_ns(entry)

@@ -37,11 +37,14 @@ class States:
         events: EventBus,
         conmon: Conmon,
         clock_ns: Callable[[], int] = time.time_ns,
+        steady_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`steady_s` is a clock that nobody sets: for how long, never for when."""
         self._rows = rows
         self._events = events
         self._conmon = conmon
         self.clock_ns = clock_ns
+        self._steady_s = steady_s
 
     def now(self) -> str:
         """The time as records have it."""
@@ -166,15 +169,16 @@ class States:
         self, entry: Entry, code: int, *, oom: bool, lost: str = "", at_ns: int = 0
     ) -> tuple[End, ...]:
         """Its ends with the present one; before its control group is taken away."""
-        at_ns = at_ns or self.clock_ns()
+        ran_s = self.ran_s(entry)
+        if at_ns:  # nobody watched it end
+            ran_s = max(0, at_ns - parse_time_ns(entry.state.started_at)) / 1e9
         peak, limit = peak_and_limit(entry.state.cgroup)
         if oom and not peak and (logged := _logged(entry)) and logged.at_limit:
             peak = limit = entry.record.host_config.memory or 0
-        ran_ns = at_ns - parse_time_ns(entry.state.started_at)
         end = End(
             exit_code=code,
-            finished_at=rfc3339(at_ns),
-            ran_s=round(max(0, ran_ns) / 1e9, 2),
+            finished_at=rfc3339(at_ns or self.clock_ns()),
+            ran_s=round(ran_s, 2),
             oom_killed=oom,
             peak_bytes=peak,
             limit_bytes=limit,
@@ -184,8 +188,15 @@ class States:
         return with_end(entry.state.ends, end)
 
     def ran_s(self, entry: Entry) -> float:
-        """How long this run has lasted."""
-        return max(0.0, (self.clock_ns() - parse_time_ns(entry.state.started_at)) / 1e9)
+        """How long this run has lasted, whatever the host's clock was set to meanwhile."""
+        if not entry.began_s:
+            self.began(entry)
+        return self._steady_s() - entry.began_s
+
+    def began(self, entry: Entry) -> None:
+        """Its run begins now, or, for one that is adopted, began when the record says."""
+        ago_ns = self.clock_ns() - parse_time_ns(entry.state.started_at)
+        entry.began_s = self._steady_s() - max(0.0, ago_ns / 1e9)
 
     # ---- a restart that waits ------------------------------------------------------------
 

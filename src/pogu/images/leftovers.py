@@ -43,7 +43,7 @@ class Leftovers:
         except FileNotFoundError:
             self._marker.touch(mode=0o600)
             return 0
-        if self._clock() - last < _KEPT_S:
+        if 0 <= self._clock() - last < _KEPT_S:  # a time to come is a clock that was wrong
             return 0
         freed = await self._collect()
         self._marker.touch()

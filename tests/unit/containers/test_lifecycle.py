@@ -232,10 +232,26 @@ async def test_a_run_of_ten_seconds_makes_the_pause_short_again(host: FakeHost) 
     host.next = [sh("exit 1"), sh("exit 1"), SLEEP]
     await host.lifecycle.start(entry)
     await until(lambda: host.launches == 3 and entry.active)
-    host.now_ns += 10 * 10**9
+    host.steady_s += 10
     entry.send_signal(9)
     await until(lambda: host.launches == 4 and entry.active)
     assert host.pauses == [0.1, 0.2, 0.1]
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+async def test_a_clock_that_is_set_neither_shortens_nor_lengthens_the_pause(
+    host: FakeHost, jump_s: int
+) -> None:
+    entry = host.add(a_container(host=a_host_config(restart="always")))
+    host.next = [sh("exit 1"), SLEEP]
+    await host.lifecycle.start(entry)
+    await until(lambda: host.launches == 2 and entry.active)
+    host.now_ns += jump_s * 10**9
+    host.steady_s += 2
+    entry.send_signal(9)
+    await until(lambda: host.launches == 3 and entry.active)
+    assert host.pauses == [0.1, 0.2]
+    assert entry.state.ends[-1].ran_s == 2
 
 
 @pytest.mark.parametrize(

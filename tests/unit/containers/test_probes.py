@@ -59,6 +59,7 @@ class Bench:
             note=self._note,
             publish=lambda _entry, action: self.told.append(action),
             publish_exec=self._publish_exec,
+            ran_s=lambda _: (self.now_ns - 1000 * S) / 1e9,
             clock_ns=lambda: self.now_ns,
             sleep=self._sleep,
         )

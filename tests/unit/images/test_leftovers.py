@@ -47,3 +47,11 @@ async def test_it_looks_at_its_start_and_can_be_ended(tmp_path: Path) -> None:
     leftovers.start()
     await leftovers.close()
     await leftovers.close()
+
+
+async def test_a_time_to_come_is_a_clock_that_was_wrong(tmp_path: Path) -> None:
+    collector, marker = Collector(), tmp_path / "collected"
+    marker.touch()
+    os.utime(marker, (2_000_000_000, 2_000_000_000))
+    await Leftovers(marker, collector, clock=lambda: 1_800_000_000.0).look()
+    assert collector.asked == 1
