@@ -40,6 +40,7 @@ _OF_THE_MANAGER = ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"
 _STOP_S = 1.5
 _ANSWER_S = 0.02
 _QUIET_S = 30.0
+_LOOK_S = 1.0
 
 _quiet_until: dict[int, float] = {}
 """By the error's number: when it may be said again."""
@@ -60,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         config.paths.create()
         _check_user()
         lock = _take_lock(config)
-        if lock is None:
+        os.chdir(config.paths.run_root)  # not where it was called: that may be unmounted
+        root_lock = _lock_root(config) if lock is not None else None
+        if lock is None or root_lock is None:
             print(f"an engine runs already at {config.paths.socket}", file=sys.stderr)
             return 3
-        os.chdir(config.paths.run_root)  # not where it was called: that may be unmounted
-        root_lock = _lock_root(config)
         listener = _listen(config, manager)
     except EngineError as err:
         print(_said(err), file=sys.stderr)
@@ -158,10 +159,11 @@ def _take_lock(config: Config) -> int | None:
     return fd
 
 
-def _lock_root(config: Config) -> int:
+def _lock_root(config: Config) -> int | None:
     """Two engines with run roots of their own would both write one state.db.
 
-    One that is just ending gets a moment. Raises: EngineError.
+    One that is just ending gets a moment. None when the other one listens at our socket.
+    Raises: EngineError.
     """
     fd = os.open(config.paths.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     deadline = time.monotonic() + _STOP_S + 0.5
@@ -170,14 +172,27 @@ def _lock_root(config: Config) -> int:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return fd
         except BlockingIOError as err:
+            if _answers(config.paths.socket):  # somebody had removed it; it came back
+                os.close(fd)
+                return None
             if time.monotonic() < deadline:
                 time.sleep(0.01)
                 continue
             os.close(fd)
             raise EngineError(
                 f"the storage root {config.paths.root} is in use by another engine",
-                hint="that engine has another run root: use its --run-root, or stop it",
+                hint="that engine has another run root: use its --run-root, or stop it; one whose"
+                " socket was removed makes it anew within a second: try again",
             ) from err
+
+
+def _answers(path: Path) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    except OSError:
+        return False
+    return True
 
 
 def _listen(config: Config, manager: ServiceManager) -> socket.socket:
@@ -244,6 +259,14 @@ def scope_name(config: Config) -> str:
     return f"pogu-engine{suffix}.scope"
 
 
+def _inode(path: Path) -> int:
+    """0 when nothing is there."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
 def _said_once(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
     """asyncio tells of each accept that finds no descriptor, a hundred times a second."""
     error = context.get("exception")
@@ -269,6 +292,7 @@ class _Daemon:
         self._config = config
         self._manager = manager
         self._foreground = foreground
+        self._sites: list[asyncio.Server] = []
         self._listener = listener
 
     async def run(self) -> int:
@@ -309,9 +333,11 @@ class _Daemon:
         log.info("ready pid=%s after_ms=%.0f", os.getpid(), (time.perf_counter() - began) * 1000)
         self._manager.notify("READY=1")
         idle = asyncio.create_task(self._watch_idleness(engine, server, stopping))
+        reachable = asyncio.create_task(self._stay_reachable(server, engine))
         await stopping.wait()
         self._manager.notify("STOPPING=1")
         idle.cancel()
+        reachable.cancel()
         await self._end(server, site, engine)
         log.info("stopped pid=%s", os.getpid())
         return 0
@@ -336,6 +362,32 @@ class _Daemon:
             await asyncio.wait_for(stopping.wait(), 1.0)
         except TimeoutError:
             return
+
+    async def _stay_reachable(self, server: HttpServer, engine: Engine) -> None:
+        """Whoever cleans /run or /tmp takes the socket: make it anew, with what lies beside it.
+
+        The lock of the storage root is still ours: nobody else listens there.
+        """
+        import asyncio
+
+        paths = self._config.paths
+        inode = _inode(paths.socket)
+        while not self._manager.gave_socket:
+            await asyncio.sleep(_LOOK_S)
+            if _inode(paths.socket) == inode:
+                continue
+            try:
+                paths.create()
+                os.chdir(paths.run_root)
+                await engine.runtime.seal(paths.sealed)
+                listener = _listen(self._config, self._manager)
+            except (OSError, EngineError) as err:
+                log.error("the socket was removed and cannot be made anew: %s", err)
+                continue
+            inode = _inode(paths.socket)
+            loop = asyncio.get_running_loop()
+            self._sites.append(await loop.create_unix_server(server, sock=listener))
+            log.warning("the socket was removed by somebody; it was made anew")
 
     async def _watch_idleness(
         self, engine: Engine, server: HttpServer, stopping: asyncio.Event
@@ -368,7 +420,8 @@ class _Daemon:
         """No new clients; what goes on gets a moment; containers go on."""
         import asyncio
 
-        site.close()
+        for one in (site, *self._sites):
+            one.close()
         if not self._manager.gave_socket:
             self._config.paths.socket.unlink(missing_ok=True)
         try:

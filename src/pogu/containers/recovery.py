@@ -79,6 +79,7 @@ class Recovery:
         self._is_first_since_boot = True
         self._monitors: dict[str, int] = {}
         """Found in /proc, for those whose file is gone or was never written."""
+        self._known: dict[str, Entry] = {}
         self._due: list[Entry] = []
         """To be started."""
 
@@ -96,13 +97,13 @@ class Recovery:
         sweep_subpaths(self._paths)
         sweep_views(self._paths)
         self._is_first_since_boot = self._is_new_boot()
-        known = {entry.id: entry for entry in entries}
+        known = self._known = {entry.id: entry for entry in entries}
         sweep_remapped(self._paths, known)
         states = await self._runtime_states()
         self._check_root(known, states)
         for entry in known.values():
-            state = states.get(entry.id)
             conmon_pid = self._monitor(entry.id)
+            state = states.get(entry.id) or _by_the_row(entry, conmon_pid)
             started = state is not None and state.status in _LIVING
             if conmon_pid and started and state is not None:
                 await self._adopt(entry, state, conmon_pid)
@@ -168,6 +169,8 @@ class Recovery:
             pid = int(path.read_text())
         except (OSError, ValueError):
             pid = self._monitors.get(container_id, 0)
+        if not pid and container_id in self._known:
+            pid = self._known[container_id].state.conmon_pid
         return pid if pid and self._conmon.is_alive(pid, container_id) else 0
 
     async def _adopt(self, entry: Entry, state: RuntimeState, conmon_pid: int) -> None:
@@ -275,6 +278,25 @@ class Recovery:
             for entry in os.scandir(directory):
                 if entry.name not in names and not self._monitor(entry.name):
                     self._conmon.forget(entry.name)
+
+
+def _by_the_row(entry: Entry, conmon_pid: int) -> RuntimeState | None:
+    """What runs though the run root was wiped (by who cleans /run or /tmp): no runtime knows it any
+    more, yet the process on record is still its monitor's child.
+    """
+    pid = entry.state.pid
+    if not (entry.active and conmon_pid and pid and _parent_of(pid) == conmon_pid):
+        return None
+    log.warning("container=%s: its files in the run root are gone; it runs on", entry.id[:12])
+    status = "paused" if entry.state.status is Status.PAUSED else "running"
+    return RuntimeState(id=entry.id, status=status, pid=pid)
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def _boot() -> str:

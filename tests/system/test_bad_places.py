@@ -1,0 +1,92 @@
+"""What the engine keeps is removed, damaged or raced for: one engine, nothing is doubled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.engine_process import EngineProcess, an_engine, eventually
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[EngineProcess]:
+    with an_engine(tmp_path) as running:
+        yield running
+
+
+def pid_of(engine: EngineProcess, name: str) -> int:
+    return int(engine.ok("inspect", "-f", "{{.State.Pid}}", name))
+
+
+def engines(engine: EngineProcess) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"pogu.daemon" in words and str(engine.run_root).encode() in words:
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_many_clients_while_one_engine_ends_or_dies_find_one_engine(engine: EngineProcess) -> None:
+    engine.ok("create", "--name", "one", "busybox", "true")
+    for end in ("nobody", "stop", "kill"):
+        if end == "nobody":
+            engine.ok("engine", "stop")
+            eventually(lambda: engine.pid == 0)
+        elif end == "stop":
+            os.kill(engine.pid, signal.SIGTERM)
+        else:
+            os.kill(engine.pid, signal.SIGKILL)
+        clients = [engine.popen("ps", "-aq") for _ in range(8)]
+        for client in clients:
+            out, err = client.communicate(timeout=60)
+            assert (client.returncode, len(out.split())) == (0, 1), (end, err)
+        eventually(lambda: len(engines(engine)) == 1)
+
+
+@pytest.mark.parametrize("text", ["garbage", ""])
+def test_files_of_an_engine_that_died_are_in_nobodys_way(engine: EngineProcess, text: str) -> None:
+    engine.kill()
+    for name in ("pogu.sock", "engine.lock"):
+        (engine.run_root / name).unlink(missing_ok=True)
+        (engine.run_root / name).write_text(text)
+    assert engine.ok("ps", "-aq") == ""
+
+
+def test_a_socket_that_somebody_removed_comes_back(engine: EngineProcess) -> None:
+    engine.ok("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+    pid, process = engine.pid, pid_of(engine, "web")
+    for name in ("pogu.sock", "engine.lock"):
+        (engine.run_root / name).unlink()
+    assert pid_of(engine, "web") == process
+    assert engine.pid == pid
+    engine.ok("engine", "stop")
+    eventually(lambda: engine.pid == 0)
+    assert pid_of(engine, "web") == process
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_run_root_that_is_wiped_doubles_and_ends_nothing(
+    engine: EngineProcess, dies: bool
+) -> None:
+    engine.ok("run", "-d", "--name", "db", "--restart", "always", "busybox", "sleep", "1000")
+    process = pid_of(engine, "db")
+    if dies:
+        engine.kill()
+    subprocess.run(["rm", "-rf", str(engine.run_root)], check=False, capture_output=True)
+    assert pid_of(engine, "db") == process
+    assert engine.status("db") == "running"
+    assert engine.ok("run", "--rm", "busybox", "echo", "works") == "works"
+    engine.ok("restart", "-t", "0", "db")
+    eventually(lambda: not Path(f"/proc/{process}").exists())
+    assert engine.ok("exec", "db", "echo", "lives") == "lives"
+    assert pid_of(engine, "db") != process
