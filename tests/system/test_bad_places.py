@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -90,3 +91,28 @@ def test_a_run_root_that_is_wiped_doubles_and_ends_nothing(
     eventually(lambda: not Path(f"/proc/{process}").exists())
     assert engine.ok("exec", "db", "echo", "lives") == "lives"
     assert pid_of(engine, "db") != process
+
+
+def test_a_container_without_its_directory_keeps_no_engine_from_starting(
+    engine: EngineProcess,
+) -> None:
+    """As where an old copy of the database was put back: its row says that it runs."""
+    engine.ok("run", "-d", "--name", "lost", "busybox", "sleep", "1000")
+    engine.ok("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+    pid, process = pid_of(engine, "lost"), pid_of(engine, "web")
+    directory = engine.root / "containers" / engine.ok("inspect", "-f", "{{.Id}}", "lost")
+    engine.kill()
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{pid}/fd/0").exists())
+    subprocess.run(["umount", "-l", str(directory / "rootfs")], check=True)
+    shutil.rmtree(directory)
+    assert engine.ok("ps", "-a", "--format", "{{.Names}}") == "web"
+    assert pid_of(engine, "web") == process
+
+
+def test_a_layer_that_is_gone_is_said_with_who_finds_it(engine: EngineProcess) -> None:
+    layer = next((engine.root / "layers").iterdir())
+    layer.rename(engine.root / "away")
+    assert "pogu system check" in engine.refused("run", "--rm", "busybox", "true")
+    (engine.root / "away").rename(layer)
+    assert engine.ok("run", "--rm", "busybox", "echo", "works") == "works"

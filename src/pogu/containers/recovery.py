@@ -199,6 +199,9 @@ class Recovery:
         if not self._bundles.directory(entry.id).exists():
             log.warning("container=%s has no directory: its removal is finished", entry.id[:12])
             async with entry.lock:
+                if entry.active:  # somebody else removed it, or an old database was put back
+                    await self._launcher.release(entry.id)
+                    self._states.not_started(entry)
                 await self._removal.take_away(entry, volumes=entry.auto_remove)
             return
         ran = entry.state.status in (Status.RUNNING, Status.PAUSED)

@@ -47,9 +47,15 @@ def mount_overlay(mount: OverlayMount, target: Path) -> None:
     except OSError as err:
         doing = f"error creating overlay mount to {target}"
         raise host_failure(err, doing) or SystemFailure(
-            f"{doing}: {err.strerror}", hint="`pogu doctor` tests overlayfs on this storage root"
+            f"{doing}: {err.strerror}", hint=_hint(err)
         ) from err
     crash_point()
+
+
+def _hint(err: OSError) -> str:
+    if err.errno == errno.ENOENT:
+        return "a layer or the container's own directory is gone: `pogu system check` says which"
+    return "`pogu doctor` tests overlayfs on this storage root"
 
 
 def _empty_beside(target: Path, name: str = "empty") -> Path:
