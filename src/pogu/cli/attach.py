@@ -8,6 +8,7 @@ from pogu.cli.failure import CliError
 from pogu.cli.flags import Command, Flag, Values
 from pogu.cli.http import quote
 from pogu.cli.streams import DETACHED, Attachment
+from pogu.cli.terminal import is_terminal
 
 __all__ = ["COMMANDS"]
 
@@ -32,12 +33,17 @@ def _attach(context: Context, values: Values) -> int:
             hint=f"why it ends: pogu logs {values.args[0]}",
         )
     terminal = bool(config["Tty"])
+    stdin = bool(config["OpenStdin"]) and not values.flag("no-stdin")
+    if terminal and stdin and not is_terminal(0):
+        raise CliError(
+            "the input device is not a TTY", hint="--no-stdin shows what the container writes"
+        )
     waiting = context.connection().request("POST", f"/containers/{container_id}/wait")
     attachment = Attachment(
         context,
         container_id,
         terminal=terminal,
-        stdin=bool(config["OpenStdin"]) and not values.flag("no-stdin"),
+        stdin=stdin,
         detach_keys=values.text("detach-keys"),
         running=True,
     )
