@@ -8,7 +8,7 @@ from pogu.api.images import reference_of
 from pogu.api.reply import HEADERS, empty, json_reply
 from pogu.api.route import Route, finish
 from pogu.api.tar_reply import send_tar
-from pogu.api.upload import body_file
+from pogu.api.upload import body
 from pogu.containers.path_stat import encode_path_stat
 from pogu.errors import InvalidParameter
 from pogu.model.container import ContainerConfig
@@ -68,11 +68,11 @@ async def get_archive(call: Call) -> StreamResponse:
 
 
 async def put_archive(call: Call) -> StreamResponse:
-    async with body_file(call) as file:
+    async with body(call) as arriving:
         await call.engine.containers.archive.extract(
             call.name,
             call.text("path"),
-            file,
+            arriving,
             own=call.flag("copyUIDGID"),
             keep_kinds=call.flag("noOverwriteDirNonDir"),
         )

@@ -16,9 +16,10 @@ import posixpath
 import secrets
 import stat
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from pogu.config import Paths
 from pogu.containers.entry import Entry
@@ -37,9 +38,28 @@ from pogu.storage.livetree import write_live_tar
 from pogu.storage.tarwriter import TarSink
 from pogu.volumes.service import Volumes
 
-__all__ = ["ContainerArchive"]
+__all__ = ["ContainerArchive", "Upload"]
 
 _THING = os.O_PATH | os.O_NOFOLLOW
+
+
+_PATIENCE_S = 10.0
+"""How long an upload may stand still while somebody waits for its container."""
+
+
+class Upload(Protocol):
+    """A tar on its way here."""
+
+    file: BinaryIO
+
+    @property
+    def idle_s(self) -> float:
+        """How long its sender has been waited for."""
+        ...
+
+    def cut(self) -> None:
+        """End the file here."""
+        ...
 
 
 class ContainerArchive:
@@ -92,24 +112,23 @@ class ContainerArchive:
     # ---- in ------------------------------------------------------------------------------
 
     async def extract(
-        self, name: str, path: str, tar: BinaryIO, *, own: bool, keep_kinds: bool
+        self, name: str, path: str, upload: Upload, *, own: bool, keep_kinds: bool
     ) -> None:
         """Unpack a tar in a directory of the container.
 
         With `own` everything belongs to the container's user, if it has one. `keep_kinds` as in
-        `extract_tar`. Raises: NotFound; InvalidParameter when it is no directory, or read-only.
+        `extract_tar`. Raises: NotFound; InvalidParameter when it is no directory, or read-only;
+        Conflict when it stood still while somebody waited for the container.
         """
         entry, path = self._asked(name, path)
-        lock: AbstractAsyncContextManager[object] = nullcontext()
-        if not entry.active:
-            lock = entry.lock  # two mounts may not write into one layer
-        async with lock:
-            if entry.removed:
-                raise NotFound(f"No such container: {name}")
-            work = in_own_thread(
-                lambda: self._extract(entry, path, name, tar, own=own, keep_kinds=keep_kinds)
-            )
-            await _to_end(work)
+        work = partial(self._extract, entry, path, name, own=own, keep_kinds=keep_kinds)
+        if entry.active:
+            await _to_end(in_own_thread(lambda: work(upload.file)))
+        else:
+            async with entry.lock:  # two mounts may not write into one layer
+                if entry.removed:
+                    raise NotFound(f"No such container: {name}")
+                await _while_it_comes(entry, upload, work)
         self._states.publish(entry, "extract-to-dir")
 
     def _extract(
@@ -261,6 +280,26 @@ def _check_writable(record: ContainerRecord, path: str) -> None:
 def _on_tmpfs(record: ContainerRecord, path: str) -> bool:
     places = [posixpath.normpath(one) for one in record.host_config.tmpfs or {}]
     return any(path == place or path.startswith(place + "/") for place in [*places, "/dev/shm"])
+
+
+async def _while_it_comes(entry: Entry, upload: Upload, work: Callable[[BinaryIO], None]) -> None:
+    """Unpack; no client that stands still keeps others from the container."""
+    unpacking = asyncio.ensure_future(_to_end(in_own_thread(lambda: work(upload.file))))
+    try:
+        while not (await asyncio.wait({unpacking}, timeout=_PATIENCE_S / 10))[0]:
+            if entry.lock.wanted and upload.idle_s > _PATIENCE_S:
+                upload.cut()
+                await asyncio.wait({unpacking})
+                raise Conflict(
+                    f"copying to container {entry.id} ended: for {_PATIENCE_S:.0f} s nothing came"
+                    " while something else waited for the container",
+                    hint="what came before is there; copy again",
+                )
+    except asyncio.CancelledError:
+        unpacking.cancel()
+        await asyncio.wait({unpacking})
+        raise
+    unpacking.result()
 
 
 async def _to_end(work: Awaitable[None]) -> None:

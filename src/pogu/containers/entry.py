@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pogu.containers.execution import Exec
 from pogu.containers.model import ContainerRecord, ContainerState, Status
+from pogu.containers.wanted_lock import WantedLock
 from pogu.errors import Conflict, InvalidParameter
 from pogu.runtime.broadcast import Broadcast, Listener
 
@@ -33,7 +34,7 @@ class Entry:
         self.name = name
         self.record = record
         self.state = state
-        self.lock = asyncio.Lock()
+        self.lock = WantedLock()
         self.ended = asyncio.Event()
         """Set while it does not run: everything it wrote is in the log."""
         self.watcher: asyncio.Task[None] | None = None
