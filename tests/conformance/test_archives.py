@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,31 @@ def test_docker_is_refused_in_its_words(docker: DockerCli, tmp_path: Path) -> No
     said = docker.refused("load", stdin=root)
     assert "open manifest.json: no such file or directory" in said
     assert "invalid tar header" in docker.refused("load", stdin=b"x" * 1000)
+
+
+@needs_docker_cli
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("gone", "its directory is missing"),
+        ("changed", "is damaged on disk: its content has the digest"),
+        ("changed late", "unexpected EOF"),
+    ],
+)
+def test_docker_save_of_a_damaged_layer_fails_and_says_why_unless_it_is_late(
+    docker: DockerCli, engine: EngineProcess, tmp_path: Path, damage: str, said: str
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY big /precious\n")
+    (tmp_path / "big").write_bytes(bytes(4 << 20 if damage == "changed late" else 100))
+    engine.ok("build", "-t", "hurt:v1", str(tmp_path))
+    (stored,) = (engine.root / "layers").glob("*/diff/precious")
+    if damage == "gone":
+        shutil.rmtree(stored.parent)
+    else:
+        stored.write_bytes(b"x" * stored.stat().st_size)
+    assert said in docker.refused("save", "-o", str(tmp_path / "hurt.tar"), "hurt:v1")
+    engine.ok("rmi", "-f", "hurt:v1")
+    engine.ok("builder", "prune", "-af")
 
 
 def test_docker_py_saves_and_loads(wire: Wire) -> None:

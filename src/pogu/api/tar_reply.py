@@ -68,7 +68,8 @@ async def send_tar(
 ) -> StreamResponse:
     """Stream what `write_tar` writes in a thread.
 
-    A failure in the middle cuts the connection: half an archive must not look like a whole one.
+    A failure before the first block is an answer like any other; one in the middle cuts the
+    connection: half an archive must not look like a whole one.
     """
     sink = _BodySink(asyncio.get_running_loop())
 
@@ -85,10 +86,14 @@ async def send_tar(
     if call.http.version >= (1, 1):
         response.enable_chunked_encoding()
     try:
+        block = await sink.blocks.get()
+        if not block:
+            await writing
         await response.prepare(call.http)
-        while block := await sink.blocks.get():
+        while block:
             await response.write(block)
             sink.taken()
+            block = await sink.blocks.get()
     finally:
         sink.close()
         outcome = (await asyncio.gather(writing, return_exceptions=True))[0]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from pogu.errors import InvalidParameter, NotFound
+from pogu.errors import DataLoss, InvalidParameter, NotFound
 from pogu.images.archive_writer import Blob, Member, Sink, archive_bytes, compressing, write_archive
 from pogu.images.image import Image
 from pogu.images.platform import fits, parse_platform, platform_of
@@ -167,7 +167,15 @@ class Saver:
     # ---- contents -------------------------------------------------------------------------
 
     def layer_member(self, layer: Layer) -> Member:
-        """The layer's uncompressed tar. Slow for layers whose length is not known yet."""
+        """The layer's uncompressed tar. Slow for layers whose length is not known yet.
+
+        Raises: DataLoss when it is gone; what else is damaged shows when it is written.
+        """
+        if not layer.path.is_dir():
+            raise DataLoss(
+                f"{layer.diff_id} is damaged on disk: its directory is missing",
+                hint="pogu system check --repair, or pull or build the image again",
+            )
         return Member(
             name=blob_path(Digest(layer.diff_id)),
             size=self._layers.tar_bytes(layer),
