@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 from tests.conformance.clients import DockerCli, needs_docker_cli
+from tests.engine_process import EngineProcess
 
 pytestmark = [pytest.mark.root, needs_docker_cli]
 
@@ -41,3 +43,35 @@ def test_cp_both_ways_by_the_docker_cli(docker: DockerCli, tmp_path: Path, state
     said = docker.refused("cp", "box:/none", str(tmp_path))
     assert "Could not find the file /none in container box" in said
     docker.ok("rm", "-f", "-v", "box")
+
+
+@pytest.mark.parametrize("client", ["docker", "pogu"])
+@pytest.mark.parametrize("target", ["there", "missing", "directory"])
+def test_cp_onto_a_link_writes_where_it_leads(
+    docker: DockerCli, engine: EngineProcess, tmp_path: Path, client: str, target: str
+) -> None:
+    cli = docker if client == "docker" else engine
+    script = "mkdir /d /d/directory; echo old > /d/there; cd /; ln -s d/$1 link; echo ready"
+    docker.ok("run", "--name", "box", "busybox", "sh", "-c", script, "sh", target)
+    (tmp_path / "file").write_text("new\n")
+    cli.ok("cp", str(tmp_path / "file"), "box:/link")
+    written = f"/d/{target}" + ("/file" if target == "directory" else "")
+    cli.ok("cp", f"box:{written}", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_text() == "new\n"
+    cli.ok("cp", "box:/link", str(tmp_path / "link"))
+    assert os.readlink(tmp_path / "link") == f"d/{target}"
+
+
+@pytest.mark.parametrize("client", ["docker", "pogu"])
+def test_cp_onto_a_link_here_writes_where_it_leads(
+    docker: DockerCli, engine: EngineProcess, tmp_path: Path, client: str
+) -> None:
+    cli = docker if client == "docker" else engine
+    docker.ok("run", "--name", "box", "busybox", "sh", "-c", "echo new > /file")
+    (tmp_path / "there").write_text("old\n")
+    for name in ("there", "missing"):
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to(name)
+        cli.ok("cp", "box:/file", str(tmp_path / "link"))
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / name).read_text() == "new\n"
