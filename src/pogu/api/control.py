@@ -58,7 +58,7 @@ async def doctor(call: Call) -> StreamResponse:
     from pogu.doctor import examine, findings_json
 
     async def probe() -> str:
-        return f"{call.engine.runtime.name} {await call.engine.runtime.version()}"
+        return await call.engine.runtime.described()
 
     return json_reply(findings_json(await examine(call.engine.config, probe)))
 

@@ -26,8 +26,7 @@ async def _try_runtime(config: Config) -> str:
         paths = Paths(root=Path(scratch, "root"), run_root=Path(scratch, "run"))
         paths.create()
         runtime = await choose_runtime(replace(config, paths=paths))
-        driver = runtime.cgroup_driver
-        return f"{runtime.name} {await runtime.version()}, control groups by {driver}"
+        return await runtime.described()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

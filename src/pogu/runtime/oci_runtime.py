@@ -169,6 +169,10 @@ class OciRuntime:
         words = said.split()
         return words[2] if len(words) > 2 else said.strip()
 
+    async def described(self) -> str:
+        """Say which it is, and who makes its control groups."""
+        return f"{self.name} {await self.version()}, control groups by {self.cgroup_driver}"
+
     async def _call(self, *words: str) -> Completed:
         return await run(self.argv(*words), check=False, timeout_s=60)
 

@@ -69,6 +69,11 @@ async def test_the_version_is_the_third_word(tmp_path: Path, said: str, version:
     assert await a_runtime(tmp_path, stdout=said).version() == version
 
 
+async def test_a_runtime_is_described_with_its_driver(tmp_path: Path) -> None:
+    runtime = a_runtime(tmp_path, stdout="crun version 1.8.1\n")
+    assert await runtime.described() == "crun 1.8.1, control groups by cgroupfs"
+
+
 async def test_a_failed_start_is_told_in_dockers_words(tmp_path: Path) -> None:
     runtime = a_runtime(tmp_path, stderr='exec: "x": permission denied\n', exit_code=1)
     with pytest.raises(EngineError, match="permission denied: unknown"):
