@@ -123,8 +123,8 @@ def test_a_start_that_would_take_the_last_descriptors_is_refused_and_the_rest_wo
     assert "LimitNOFILE" in refused.stderr
     assert engine.ok("exec", first, "echo", "lives") == "lives"
     engine.ok("stop", "-t", "0", first)
-    listed = engine.ok("ps", "-aq").split()
-    engine.ok("rm", "-f", *listed)
+    for name in engine.ok("ps", "-aq").split():
+        engine.ok("rm", "-f", name)
     assert engine.ok("run", "--rm", "busybox", "echo", "works") == "works"
 
 

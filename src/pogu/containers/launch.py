@@ -46,6 +46,9 @@ from pogu.volumes.service import Volumes
 
 __all__ = ["Launcher"]
 
+_RELEASES_AT_ONCE = 12
+"""What they open together is less than what a start leaves (`linux/descriptors.py`)."""
+
 
 class Launcher:
     """Makes containers run and cleans up after them."""
@@ -77,6 +80,7 @@ class Launcher:
         self._moves = moves
         self._volumes = volumes
         self._links = links
+        self._releases = asyncio.Semaphore(_RELEASES_AT_ONCE)
         self._remapper = Remapper(config)
         self._namespaces = Namespaces(find)
         self._connections = Connections(networks=networks, find=find)
@@ -205,6 +209,10 @@ class Launcher:
 
     async def release(self, container_id: str) -> None:
         """Take away mount, network, runtime state and monitor files. Idempotent."""
+        async with self._releases:
+            await self._release(container_id)
+
+    async def _release(self, container_id: str) -> None:
         await asyncio.gather(
             self._runtime.delete(container_id, force=True),
             self._networks.disconnect(container_id),
