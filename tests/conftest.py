@@ -1,4 +1,7 @@
-"""What every test shares: root tests are skipped without root, and leave nothing behind."""
+"""What every test shares: root tests are skipped without root, and leave nothing behind.
+
+One engine and one registry for each module that asks for them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine_process import PATIENCE
+from tests.engine_process import PATIENCE, EngineProcess, an_engine
+from tests.registry_process import RegistryProcess, a_registry
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,3 +85,32 @@ def nothing_left_behind() -> Iterator[None]:
     after = mount_points(), network_links(), container_processes()
     for what, old, new in zip(("mounts", "links", "processes"), before, after, strict=True):
         assert not new - old, f"tests left {what} behind: {sorted(new - old)}"
+
+
+@pytest.fixture(scope="module")
+def engine_environment() -> dict[str, str]:
+    """A module that wants an engine with other variables has a fixture of this name."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def engine(
+    tmp_path_factory: pytest.TempPathFactory, engine_environment: dict[str, str]
+) -> Iterator[EngineProcess]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in engine_environment.items():
+            patch.setenv(name, value)
+        with an_engine(tmp_path_factory.mktemp("pogu")) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
+    with a_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def crash_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where an engine with `POGU_CRASH_FILE` reads at which step it is to die."""
+    return tmp_path_factory.mktemp("crash") / "point"

@@ -1,4 +1,4 @@
-"""One engine for each module, and after each test no container is left in it."""
+"""The clients that others wrote; after each test no container is left in the engine."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.conformance.clients import DockerCli, Wire
-from tests.engine_process import EngineProcess, an_engine
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
+from tests.engine_process import EngineProcess
 
 
 @pytest.fixture

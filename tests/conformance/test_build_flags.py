@@ -6,14 +6,14 @@ import contextlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 from tests.conformance.clients import DockerCli, needs_docker_cli
 from tests.engine_process import EngineProcess, eventually
-from tests.registry_process import RegistryProcess, a_registry
+from tests.registry_process import RegistryProcess
 
 pytestmark = [pytest.mark.root, needs_docker_cli]
 
@@ -172,12 +172,6 @@ def test_an_output_that_cannot_be_is_refused_before_the_build(
     said = engine.refused("build", "--output", output, str(context))
     assert expected in said
     assert "Step 1" not in said
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
-    with a_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
 
 
 def test_an_output_may_name_the_image(

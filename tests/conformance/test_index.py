@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.conformance.clients import DockerCli, Wire, needs_docker_cli
 from tests.engine_process import EngineProcess
 from tests.registry_content import get_manifest, put_image, put_index
-from tests.registry_process import RegistryProcess, a_registry
+from tests.registry_process import RegistryProcess
 
 docker_py: Any = pytest.importorskip("docker", reason="needs the docker package of PyPI")
 
 pytestmark = [pytest.mark.root, needs_docker_cli]
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
-    with a_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
 
 
 def digest_of(raw: bytes) -> str:

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,12 +20,6 @@ import pytest
 from tests.engine_process import EngineProcess, an_engine, eventually, runtime_refusal
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
 
 
 def connected(engine: EngineProcess) -> socket.socket:

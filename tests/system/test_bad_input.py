@@ -5,19 +5,12 @@ from __future__ import annotations
 import io
 import socket
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine
+from tests.engine_process import EngineProcess
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
 
 
 def test_an_unknown_command_names_the_near_one(engine: EngineProcess) -> None:

@@ -10,21 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.engine_process import EngineProcess, an_engine, eventually
-from tests.registry_process import RegistryProcess, a_registry
+from tests.registry_process import RegistryProcess
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
-    with a_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
 
 
 @pytest.fixture

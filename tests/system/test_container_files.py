@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine, eventually
+from tests.engine_process import EngineProcess, eventually
 
 pytestmark = pytest.mark.root
 
@@ -20,12 +20,6 @@ echo new > /etc/new; rm /etc/passwd; mkdir -p /made/below; echo 1 > /made/below/
 ln /made/below/file /made/hard; ln -s /nowhere /made/link; chmod 4755 /made/below/file
 mkfifo /made/pipe; echo data > /data/in-volume; echo ready
 """
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("files")) as engine:
-        yield engine
 
 
 @pytest.fixture

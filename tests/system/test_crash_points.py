@@ -7,22 +7,15 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine, eventually
+from tests.engine_process import EngineProcess, eventually
 
 pytestmark = pytest.mark.root
 
 POINTS_MS = (0, 3, 8, 15, 22, 30, 40, 55, 75, 110)
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
 
 
 def kill_after(engine: EngineProcess, delay_ms: int, *words: str) -> subprocess.Popen[bytes]:

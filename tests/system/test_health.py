@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine, eventually
+from tests.engine_process import EngineProcess, eventually
 
 pytestmark = pytest.mark.root
 
 QUICK = ("--health-interval", "100ms", "--health-retries", "2")
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
 
 
 def start(engine: EngineProcess, name: str, command: str, *options: str) -> None:

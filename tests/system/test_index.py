@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine
+from tests.engine_process import EngineProcess
 from tests.registry_content import get_manifest, put_image, put_index
-from tests.registry_process import RegistryProcess, a_registry
+from tests.registry_process import RegistryProcess
 
 pytestmark = pytest.mark.root
 
 PLATFORMS = ("linux/amd64", "linux/arm64/v8", "linux/s390x")
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
-    with a_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
 
 
 def a_multi_platform_image(

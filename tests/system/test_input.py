@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine, eventually
+from tests.engine_process import EngineProcess, eventually
 
 pytestmark = pytest.mark.root
 
@@ -19,16 +19,8 @@ STEPS = 5
 
 
 @pytest.fixture(scope="module")
-def crash_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("crash") / "file"
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory, crash_file: Path) -> Iterator[EngineProcess]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POGU_CRASH_FILE", str(crash_file))
-        with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-            yield running
+def engine_environment(crash_file: Path) -> dict[str, str]:
+    return {"POGU_CRASH_FILE": str(crash_file)}
 
 
 @pytest.fixture(autouse=True)

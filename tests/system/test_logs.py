@@ -10,15 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine, eventually
+from tests.engine_process import EngineProcess, eventually
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("logs")) as engine:
-        yield engine
 
 
 @pytest.fixture

@@ -10,15 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.conformance.clients import Wire
-from tests.engine_process import EngineProcess, an_engine
+from tests.engine_process import EngineProcess
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
 
 
 def build(engine: EngineProcess, directory: Path, tag: str, *lines: str) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine
+from tests.engine_process import EngineProcess
 from tests.registry_content import get_manifest, put_image, put_index
 from tests.registry_process import RegistryProcess, a_registry
 
@@ -18,18 +17,6 @@ pytestmark = pytest.mark.root
 
 LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
-    with a_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
 
 
 def skopeo_raw(name: str) -> bytes:

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine
+from tests.engine_process import EngineProcess
 from tests.registry_content import MANIFEST, get_manifest, has_blob, put_manifest
-from tests.registry_process import RegistryProcess, a_registry
+from tests.registry_process import RegistryProcess
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
-    with a_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
 
 
 def build(engine: EngineProcess, directory: Path, name: str, base: str = "busybox") -> None:

@@ -5,26 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine
+from tests.engine_process import EngineProcess
 from tests.registry_process import RegistryProcess, a_registry
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
-    with a_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
 
 
 def skopeo_digest(name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine, eventually
+from tests.engine_process import EngineProcess, eventually
 from tests.fakes.cutting_proxy import CuttingProxy, Rule, a_cutting_proxy
 from tests.registry_process import RegistryProcess, a_registry
 
@@ -21,17 +21,8 @@ TAG = "big:1"
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POGU_REGISTRY_TIMEOUT_S", "1")
-        with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-            yield running
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
-    with a_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
+def engine_environment() -> dict[str, str]:
+    return {"POGU_REGISTRY_TIMEOUT_S": "1"}
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine
+from tests.engine_process import EngineProcess
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-        yield running
 
 
 def a_context(directory: Path, dockerfile: str = "FROM busybox\nCOPY . /data/\n") -> Path:

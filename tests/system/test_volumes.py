@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess, an_engine, eventually
+from tests.engine_process import EngineProcess, eventually
 
 pytestmark = pytest.mark.root
 
@@ -20,19 +19,15 @@ TMPFS = ("-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=8m")
 
 
 @pytest.fixture(scope="module")
-def crash_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("crash") / "point"
+def engine_environment(crash_file: Path) -> dict[str, str]:
+    return {"POGU_CRASH_FILE": str(crash_file)}
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory, crash_file: Path) -> Iterator[EngineProcess]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POGU_CRASH_FILE", str(crash_file))
-        with an_engine(tmp_path_factory.mktemp("pogu")) as running:
-            context = tmp_path_factory.mktemp("context")
-            (context / "Dockerfile").write_text(DOCKERFILE)
-            running.ok("build", "-q", "-t", "full", str(context))
-            yield running
+@pytest.fixture(scope="module", autouse=True)
+def _full(engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> None:
+    context = tmp_path_factory.mktemp("context")
+    (context / "Dockerfile").write_text(DOCKERFILE)
+    engine.ok("build", "-q", "-t", "full", str(context))
 
 
 def is_mounted(engine: EngineProcess, volume: str) -> bool:

@@ -21,10 +21,10 @@ from pogu.api.tar_reply import Gone, send_tar
 from pogu.api.transfer import progress_line
 from pogu.api.upload import body_file
 from pogu.errors import InvalidParameter
+from pogu.images.archive_drawing import Archive, SaveRequest
 from pogu.images.archive_writer import FileSink
 from pogu.images.load import Loaded
 from pogu.images.progress import TransferEvent
-from pogu.images.save import Archive, SaveRequest
 from pogu.linux.blocking import in_own_thread
 from pogu.storage.failure import write_failure
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from pogu.config import Paths
 from pogu.errors import DataLoss, InvalidParameter, NotFound
 from pogu.events import EventBus
-from pogu.images.archive_contents import ArchiveContents, ArchivedLayer, read_archive
+from pogu.images.archive_contents import ArchiveContents, ArchivedLayer
 from pogu.images.archive_plan import (
     ArchivedImage,
     ArchivedIndex,
@@ -25,6 +25,7 @@ from pogu.images.archive_plan import (
     images_of,
     saved_since,
 )
+from pogu.images.archive_reading import read_archive
 from pogu.images.image import Image, short_id
 from pogu.images.indexes import Indexes
 from pogu.images.platform import parse_platform

@@ -6,11 +6,12 @@ numbers were unified).
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+
+from pogu.linux.libc import last_error, libc
 
 __all__ = [
     "bind_mount",
@@ -22,7 +23,6 @@ __all__ = [
     "umount2",
 ]
 
-_libc = ctypes.CDLL(None, use_errno=True)
 
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
@@ -52,11 +52,6 @@ MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 
 
-def _raise(path: object) -> None:
-    code = ctypes.get_errno()
-    raise OSError(code, os.strerror(code), str(path))
-
-
 def fs_mount(
     fs_type: str, options: Sequence[tuple[str, str | None]], target: Path, *, source: str = ""
 ) -> None:
@@ -64,22 +59,22 @@ def fs_mount(
 
     Raises: OSError, with what the kernel logged about it as the text where it did.
     """
-    context = _libc.syscall(_SYS_FSOPEN, fs_type.encode(), _FSOPEN_CLOEXEC)
+    context = libc.syscall(_SYS_FSOPEN, fs_type.encode(), _FSOPEN_CLOEXEC)
     if context < 0:
-        _raise(fs_type)
+        raise last_error(fs_type)
     try:
         for key, value in (("source", source or fs_type), *options):
             command = _FSCONFIG_SET_FLAG if value is None else _FSCONFIG_SET_STRING
             text = None if value is None else os.fsencode(value)
-            if _libc.syscall(_SYS_FSCONFIG, context, command, key.encode(), text, 0) < 0:
+            if libc.syscall(_SYS_FSCONFIG, context, command, key.encode(), text, 0) < 0:
                 _raise_with_log(context, f"{key}={value}")
-        if _libc.syscall(_SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0) < 0:
+        if libc.syscall(_SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0) < 0:
             _raise_with_log(context, target)
-        mount_fd = _libc.syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
+        mount_fd = libc.syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
         if mount_fd < 0:
             _raise_with_log(context, target)
         try:
-            moved = _libc.syscall(
+            moved = libc.syscall(
                 _SYS_MOVE_MOUNT,
                 mount_fd,
                 b"",
@@ -88,7 +83,7 @@ def fs_mount(
                 _MOVE_MOUNT_F_EMPTY_PATH,
             )
             if moved < 0:
-                _raise(target)
+                raise last_error(target)
         finally:
             os.close(mount_fd)
     finally:
@@ -97,21 +92,21 @@ def fs_mount(
 
 def _raise_with_log(context: int, path: object) -> None:
     """Raise the last error with the message that the file system left in its context."""
-    code = ctypes.get_errno()
+    error = last_error(path)
     try:
         said = os.read(context, 4096).decode(errors="replace").strip()
     except OSError:
         said = ""
-    raise OSError(code, said.removeprefix("e ") or os.strerror(code), str(path))
+    raise OSError(error.errno, said.removeprefix("e ") or error.strerror, str(path))
 
 
 def mount(source: str, target: Path, fs_type: str, flags: int = 0, data: str = "") -> None:
     """mount(2)."""
-    result = _libc.mount(
+    result = libc.mount(
         os.fsencode(source), os.fsencode(target), fs_type.encode(), flags, data.encode() or None
     )
     if result < 0:
-        _raise(target)
+        raise last_error(target)
 
 
 def bind_mount(source: Path | str, target: Path | str) -> None:
@@ -127,31 +122,31 @@ def bind_private(
     It is private and, if asked for, read-only before anybody can see it. Owners are shown through
     the user namespace `userns_fd`: its IDs are those on disk. Raises: OSError.
     """
-    fd = _libc.syscall(
+    fd = libc.syscall(
         _SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | os.O_CLOEXEC
     )
     if fd < 0:
-        _raise(source)
+        raise last_error(source)
     try:
         wanted = _MOUNT_ATTR_RDONLY if read_only else 0
         wanted |= _MOUNT_ATTR_IDMAP if userns_fd >= 0 else 0
         attributes = struct.pack("4Q", wanted, 0, MS_PRIVATE, max(userns_fd, 0))
         if (
-            _libc.syscall(_SYS_MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, attributes, len(attributes))
+            libc.syscall(_SYS_MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, attributes, len(attributes))
             < 0
         ):
-            _raise(source)
+            raise last_error(source)
         flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_SYMLINKS
-        if _libc.syscall(_SYS_MOVE_MOUNT, fd, b"", _AT_FDCWD, os.fsencode(target), flags) < 0:
-            _raise(target)
+        if libc.syscall(_SYS_MOVE_MOUNT, fd, b"", _AT_FDCWD, os.fsencode(target), flags) < 0:
+            raise last_error(target)
     finally:
         os.close(fd)
 
 
 def umount2(target: Path, flags: int = 0) -> None:
     """umount2(2)."""
-    if _libc.umount2(os.fsencode(target), flags) < 0:
-        _raise(target)
+    if libc.umount2(os.fsencode(target), flags) < 0:
+        raise last_error(target)
 
 
 def is_mounted(path: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,28 +10,26 @@ from typing import TypeVar
 
 from pogu.crash_point import crash_point
 from pogu.linux.blocking import in_passing_thread
+from pogu.linux.libc import last_error, libc
 from pogu.linux.mount import MNT_DETACH, bind_mount, umount2
 
 __all__ = ["is_netns", "make_netns", "remove_netns"]
 
 T = TypeVar("T")
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 
 
 def _unshare_network() -> None:
-    if _libc.unshare(_CLONE_NEWNET) < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), "unshare(CLONE_NEWNET)")
+    if libc.unshare(_CLONE_NEWNET) < 0:
+        raise last_error("unshare(CLONE_NEWNET)")
 
 
 def _join_network(of: Path) -> None:
     fd = os.open(of, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if _libc.setns(fd, _CLONE_NEWNET) < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), f"setns({of})")
+        if libc.setns(fd, _CLONE_NEWNET) < 0:
+            raise last_error(f"setns({of})")
     finally:
         os.close(fd)
 

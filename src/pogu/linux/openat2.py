@@ -8,9 +8,10 @@ import os
 import stat
 from pathlib import Path
 
+from pogu.linux.libc import last_error, libc
+
 __all__ = ["openat2_in_root", "read_in_root"]
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04
@@ -35,14 +36,14 @@ def openat2_in_root(
     resolve = _RESOLVE_IN_ROOT | (_RESOLVE_NO_MAGICLINKS if links else _RESOLVE_NO_SYMLINKS)
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     while True:
-        fd: int = _libc.syscall(
+        fd: int = libc.syscall(
             _SYS_OPENAT2, root_fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how)
         )
         if fd >= 0:
             return fd
-        code = ctypes.get_errno()
-        if code not in (4, 11):  # EINTR, EAGAIN: a rename happened meanwhile
-            raise OSError(code, os.strerror(code), path)
+        error = last_error(path)
+        if error.errno not in (errno.EINTR, errno.EAGAIN):  # a rename happened meanwhile
+            raise error
 
 
 def read_in_root(root: Path, path: str, limit: int) -> bytes:

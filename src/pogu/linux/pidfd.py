@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+
+from pogu.linux.libc import last_error, libc
 
 __all__ = ["descriptor_of"]
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _SYS_PIDFD_GETFD = 438
 
 
@@ -18,10 +18,9 @@ def descriptor_of(pid: int, number: int) -> int:
     """
     pidfd = os.pidfd_open(pid)
     try:
-        fd: int = _libc.syscall(_SYS_PIDFD_GETFD, pidfd, number, 0)
+        fd: int = libc.syscall(_SYS_PIDFD_GETFD, pidfd, number, 0)
         if fd < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), f"/proc/{pid}/fd/{number}")
+            raise last_error(f"/proc/{pid}/fd/{number}")
     finally:
         os.close(pidfd)
     return fd

@@ -6,7 +6,6 @@ asyncio's own subprocesses cost 3 to 5 ms each (a thread to watch each child); t
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from pogu.crash_point import crash_point
 from pogu.linux.blocking import in_own_thread
+from pogu.linux.libc import last_error, libc
 
 __all__ = [
     "adopt",
@@ -29,7 +29,6 @@ __all__ = [
 _RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 """What our own parent ignored (nohup, a shell's `&`) is not for a container to inherit."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_FS = 0x200
 
 _AWAITED: set[int] = set()
@@ -83,9 +82,8 @@ async def spawn_in(directory: Path, start: Callable[[], int]) -> int:
     """
 
     def body() -> int:
-        if _libc.unshare(_CLONE_FS) < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), "unshare(CLONE_FS)")
+        if libc.unshare(_CLONE_FS) < 0:
+            raise last_error("unshare(CLONE_FS)")
         os.chdir(directory)
         return start()
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 
 from pogu.crash_point import crash_point
+from pogu.linux.libc import last_error, libc
 
 __all__ = ["fsync_directory", "fsync_file", "syncfs"]
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def syncfs(path: Path) -> None:
     """Write back the whole file system that `path` lies on: once per layer, not once per file."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        if _libc.syncfs(fd) < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path))
+        if libc.syncfs(fd) < 0:
+            raise last_error(path)
     finally:
         os.close(fd)
     crash_point()

@@ -14,10 +14,11 @@ from tests.archives import Entry, a_file, a_tar
 from pogu.config import Paths
 from pogu.db import Database
 from pogu.events import EventBus
+from pogu.images.archive_drawing import SaveRequest
 from pogu.images.indexes import Indexes
 from pogu.images.load import Loaded, Loader
 from pogu.images.provenance import Provenance
-from pogu.images.save import Saver, SaveRequest
+from pogu.images.save import Saver
 from pogu.images.store import Image, ImageStore
 from pogu.images.verification import Verification
 from pogu.model.container import ContainerConfig

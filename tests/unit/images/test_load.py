@@ -276,7 +276,7 @@ async def test_a_digest_that_is_none_is_refused(side: Side, digest: str) -> None
 
 
 async def test_too_many_entries_are_refused(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pogu.images.archive_contents._ENTRIES", 10)
+    monkeypatch.setattr("pogu.images.archive_reading._ENTRIES", 10)
     with pytest.raises(InvalidParameter, match="more than 10 entries"):
         await side.load(a_tar([a_symlink(f"{n}", "x") for n in range(11)]).read())
 

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.images.archive_side import Side, a_layer, an_oci_layout
 
 from pogu.errors import DataLoss, InvalidParameter, NotFound
+from pogu.images.archive_drawing import SaveRequest
 from pogu.images.platform import platform_of
-from pogu.images.save import SaveRequest
 from pogu.oci.digest import sha256_digest
 from pogu.oci.image import MediaType
 from pogu.oci.index import IndexEntry, encode_index
