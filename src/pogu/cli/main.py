@@ -310,8 +310,9 @@ def overview() -> str:
 
 def _group_help(name: str, summary: str, members: dict[str, str]) -> str:
     lines = [f"Usage:  pogu {name} COMMAND", "", summary, "", "Commands:"]
+    width = max(12, *(len(word) + 2 for word in members))
     lines += [
-        f"  {word:<12}{_summary(module, f'{name} {word}')}"
+        f"  {word:<{width}}{_summary(module, f'{name} {word}')}"
         for word, module in sorted(members.items())
     ]
     return "\n".join(lines) + "\n"

@@ -1,1 +1,3 @@
-"""Containers: one record, one state machine, one lifecycle. Start reading at `service.py`."""
+"""Containers: one record, one state machine, one lifecycle. Start reading at `service.py` (what
+others see), then `parts.py` (who does it) and `lifecycle.py`.
+"""

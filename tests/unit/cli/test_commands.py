@@ -308,3 +308,9 @@ def test_volumes_are_listed_in_natural_order(pogu: Pogu) -> None:
     assert pogu("volume", "ls", answers=answers)[1] == (
         "DRIVER    VOLUME NAME\nlocal     v9\nlocal     v10\n"
     )
+
+
+def test_a_long_name_stands_apart_from_its_summary(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["system", "--help"])
+    assert "  install-service  Let systemd" in capfd.readouterr().out
