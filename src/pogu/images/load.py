@@ -18,14 +18,9 @@ from pogu.config import Paths
 from pogu.errors import DataLoss, InvalidParameter, NotFound
 from pogu.events import EventBus
 from pogu.images.archive_contents import ArchiveContents, ArchivedLayer
-from pogu.images.archive_plan import (
-    ArchivedImage,
-    ArchivedIndex,
-    ArchivedManifest,
-    images_of,
-    saved_since,
-)
+from pogu.images.archive_plan import images_of, saved_since
 from pogu.images.archive_reading import read_archive
+from pogu.images.archived import ArchivedImage, ArchivedIndex, ArchivedManifest
 from pogu.images.image import Image, short_id
 from pogu.images.indexes import Indexes
 from pogu.images.platform import parse_platform

@@ -34,9 +34,8 @@ from pogu.oci.digest import Digest
 from pogu.oci.image import Descriptor, Manifest, check_depth, decode_image_config
 from pogu.oci.index import INDEXES, MANIFESTS
 from pogu.oci.reference import Reference
-from pogu.registry.client import FetchedManifest, Repository
+from pogu.registry.client import FetchedManifest, Repository, open_repository
 from pogu.registry.credentials import Credentials
-from pogu.registry.transport import open_transport
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import LayerStore
 
@@ -85,8 +84,7 @@ class Puller:
         named = reference.with_default_tag()
         wanted = parse_platform(platform)
         self._verification.check_name(named)
-        async with open_transport(named.domain, self._config, credentials) as transport:
-            repository = Repository(transport, named.path)
+        async with open_repository(named, self._config, credentials) as repository:
             try:
                 async with self._images.hold():
                     return await self._pull(
@@ -99,9 +97,9 @@ class Puller:
 
     async def tags(self, reference: Reference, credentials: Credentials | None = None) -> list[str]:
         """Every tag of a repository. Raises: as `pull`."""
-        async with open_transport(reference.domain, self._config, credentials) as transport:
+        async with open_repository(reference, self._config, credentials) as repository:
             try:
-                return await Repository(transport, reference.path).tags()
+                return await repository.tags()
             except (NotFound, Unauthorized, Forbidden) as err:
                 raise _in_dockers_words(err, reference) from err
 

@@ -22,9 +22,8 @@ from pogu.linux.blocking import in_thread
 from pogu.oci.digest import Digest
 from pogu.oci.image import is_foreign
 from pogu.oci.reference import Reference
-from pogu.registry.client import Repository
+from pogu.registry.client import Repository, open_repository
 from pogu.registry.credentials import Credentials
-from pogu.registry.transport import open_transport
 from pogu.registry.upload import upload_file
 from pogu.storage.blobs import BlobStore
 from pogu.storage.layers import Layer, LayerStore
@@ -84,10 +83,9 @@ class Pusher:
         """
         named = reference.with_default_tag()
         self._named(named, image)
-        async with open_transport(
-            named.domain, self._config, credentials, mirrors=False
-        ) as transport:
-            repository = Repository(transport, named.path, actions="pull,push")
+        async with open_repository(
+            named, self._config, credentials, actions="pull,push"
+        ) as repository:
             await emit(TransferEvent(status=f"The push refers to repository [{named.repository}]"))
             try:
                 async with self._images.hold():

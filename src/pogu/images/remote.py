@@ -14,9 +14,8 @@ from pogu.oci.digest import sha256_digest
 from pogu.oci.image import Manifest
 from pogu.oci.index import INDEXES, Platform, decode_index
 from pogu.oci.reference import Reference
-from pogu.registry.client import FetchedManifest, Repository
+from pogu.registry.client import FetchedManifest, Repository, open_repository
 from pogu.registry.credentials import Credentials, credentials_for
-from pogu.registry.transport import open_transport
 
 __all__ = ["Access", "Remote", "RemoteImage"]
 
@@ -55,9 +54,8 @@ class Remote:
         if access.insecure:
             config = replace(config, registry_insecure=(*config.registry_insecure, domain))
         own = credentials_for(domain, access.credentials)
-        reads = "push" not in actions
-        async with open_transport(domain, config, own, mirrors=reads) as transport:
-            yield Repository(transport, reference.path, actions=actions)
+        async with open_repository(reference, config, own, actions=actions) as repository:
+            yield repository
 
     async def manifest(self, reference: Reference, access: Access) -> FetchedManifest:
         """Fetch the manifest or index of a reference. Raises: NotFound; Unauthorized."""

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pogu.config import Config
 from pogu.errors import DataLoss, InvalidParameter, NotFound, Unavailable
 from pogu.oci.digest import Digest, is_digest_of, parse_digest, sha256_digest
 from pogu.oci.image import MediaType
+from pogu.oci.reference import Reference
+from pogu.registry.credentials import Credentials
 from pogu.registry.exchange import body_of
-from pogu.registry.transport import Transport
+from pogu.registry.transport import Transport, open_transport
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-__all__ = ["FetchedManifest", "Pieces", "Repository", "next_page"]
+__all__ = ["FetchedManifest", "Pieces", "Repository", "next_page", "open_repository"]
 
 _ACCEPT = ", ".join(
     (
@@ -56,6 +59,24 @@ class FetchedManifest:
 
 class _TagList(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] | None = None
+
+
+@asynccontextmanager
+async def open_repository(
+    reference: Reference,
+    config: Config,
+    credentials: Credentials | None = None,
+    *,
+    actions: str = "pull",
+) -> AsyncIterator[Repository]:
+    """Give the repository of a reference; mirrors are for those that only read.
+
+    Raises: InvalidParameter for unusable certificates.
+    """
+    async with open_transport(
+        reference.domain, config, credentials, mirrors="push" not in actions
+    ) as transport:
+        yield Repository(transport, reference.path, actions=actions)
 
 
 class Repository:
