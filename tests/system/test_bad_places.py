@@ -116,3 +116,16 @@ def test_a_layer_that_is_gone_is_said_with_who_finds_it(engine: EngineProcess) -
     assert "pogu system check" in engine.refused("run", "--rm", "busybox", "true")
     (engine.root / "away").rename(layer)
     assert engine.ok("run", "--rm", "busybox", "echo", "works") == "works"
+
+
+def test_a_config_that_is_gone_is_said_by_exec_and_comes_back_with_a_restart(
+    engine: EngineProcess,
+) -> None:
+    engine.ok("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+    directory = engine.root / "containers" / engine.ok("inspect", "-f", "{{.Id}}", "web")
+    (directory / "config.json").unlink()
+    assert "pogu restart web" in engine.call("exec", "web", "true").stdout
+    engine.kill()
+    assert engine.status("web") == "running"
+    engine.ok("restart", "-t", "0", "web")
+    assert engine.ok("exec", "web", "echo", "lives") == "lives"

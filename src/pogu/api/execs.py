@@ -14,7 +14,7 @@ from pogu.api.detach import DetachKeys, parse_keys
 from pogu.api.hijack import Hijacked, HijackedResponse, hijack
 from pogu.api.http_server import StreamResponse
 from pogu.api.pump import pump_input
-from pogu.api.reply import empty, hinted, json_reply
+from pogu.api.reply import empty, hinted, json_reply, unexpected
 from pogu.api.route import Route, finish
 from pogu.api.stream import frame, stream_type
 from pogu.containers.execs import Exec, ExecRequest
@@ -52,8 +52,12 @@ async def start(call: Call) -> StreamResponse:
     connection = hijack(call, stream_type(call, terminal=body.tty))
     try:
         await _attached(call, execution, body, connection)
-    except EngineError as err:
-        text = (hinted(err) + "\r\n").encode()
+    except ConnectionError:
+        raise
+    except Exception as err:
+        called = f"exec in {execution.container_id[:12]}"
+        said = err if isinstance(err, EngineError) else unexpected(err, called)
+        text = (hinted(said) + "\r\n").encode()
         with contextlib.suppress(ConnectionError):
             await connection.write(text if body.tty else frame(1, text))
     finally:

@@ -17,7 +17,7 @@ from pogu.containers.execution import Exec, ExecRequest
 from pogu.containers.merge import effective_env
 from pogu.containers.registry import Registry
 from pogu.containers.running_ids import owner_of_streams
-from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound
+from pogu.errors import Conflict, EngineError, InvalidParameter, NotFound, SystemFailure
 from pogu.host_failure import host_failure
 from pogu.linux.blocking import in_thread
 from pogu.linux.cgroup_move import GroupMoves
@@ -147,7 +147,13 @@ class Execs:
     ) -> bytes:
         """The process for the runtime. Reads files. Raises: InvalidParameter (no such user)."""
         directory = self._paths.containers / entry.id
-        config_json = (directory / "config.json").read_bytes()
+        try:
+            config_json = (directory / "config.json").read_bytes()
+        except FileNotFoundError as err:
+            raise SystemFailure(
+                f"open {directory}/config.json: no such file or directory",
+                hint=f"it runs on; a start writes it anew: pogu restart {entry.name}",
+            ) from err
         config, host = entry.record.config, entry.record.host_config
         named = request.user or config.user
         user = resolve_user(directory / "rootfs", named, group_add=host.group_add or ())

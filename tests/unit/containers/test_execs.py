@@ -12,7 +12,7 @@ from pogu.containers.entry import Entry
 from pogu.containers.execs import ExecRequest, Execs
 from pogu.containers.model import ContainerState, Status
 from pogu.containers.registry import Registry
-from pogu.errors import Conflict, InvalidParameter, NotFound
+from pogu.errors import Conflict, InvalidParameter, NotFound, SystemFailure
 from pogu.linux.cgroup import detect
 from pogu.linux.cgroup_move import GroupMoves
 from pogu.runtime.oci_runtime import OciRuntime
@@ -87,12 +87,13 @@ def test_they_go_with_their_container(tmp_path: Path) -> None:
         bench.execs.find(execution.id)
 
 
-async def test_one_that_cannot_be_made_ends_with_126_and_says_why(tmp_path: Path) -> None:
+async def test_one_that_cannot_be_made_ends_with_127_and_says_why(tmp_path: Path) -> None:
     bench = Bench(tmp_path, Status.RUNNING)
     execution = bench.execs.create("web", LS)
-    with pytest.raises(OSError):  # the bundle of this container is not there
+    with pytest.raises(SystemFailure, match=r"config\.json: no such file") as refused:
         await bench.execs.start(execution)
-    assert execution.exit_code in (126, 127)
+    assert "pogu restart" in (refused.value.hint or "")
+    assert execution.exit_code == 127
     assert not execution.running
     with pytest.raises(Conflict, match="has already run"):
         bench.execs.check_startable(execution)
