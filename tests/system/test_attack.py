@@ -274,7 +274,6 @@ def test_on_a_full_disk_the_container_that_filled_it_can_be_removed(tmp_path: Pa
             with filler, pytest.raises(OSError, match="No space"):
                 while True:
                     filler.write(bytes(4096))
-            assert "write state.db: no space left on device" in engine.refused("rm", "-f", "greedy")
             engine.ok("rm", "-f", "greedy")
             assert engine.ok("run", "--rm", "busybox", "echo", "room") == "room"
     finally:
