@@ -34,3 +34,14 @@ def test_the_last_ones_are_kept() -> None:
             check_descriptors(96)
         check_descriptors(24)
     check_descriptors(96)
+
+
+def test_a_low_number_that_is_free_hides_nothing() -> None:
+    with ExitStack() as held:
+        hole = os.dup(0)
+        while (fd := os.dup(0)) < 440:
+            held.callback(os.close, fd)
+        held.callback(os.close, fd)
+        os.close(hole)
+        with pytest.raises(SystemFailure, match="too many open files"):
+            check_descriptors(96)
