@@ -394,11 +394,11 @@ class _Daemon:
     ) -> None:
         """Stop when for `idle_exit_s` nothing ran and nobody was connected; 0 = never."""
         import asyncio
-        import ctypes
         import math
 
+        from pogu.linux.memory import give_back
+
         limit = self._config.idle_exit_s or math.inf
-        libc = ctypes.CDLL(None)
         trimmed = False
         idle_since = time.monotonic()
         while True:
@@ -409,7 +409,7 @@ class _Daemon:
                 continue
             if not trimmed:
                 # What a large import or build left free goes back to the system.
-                libc.malloc_trim(0)
+                give_back()
                 trimmed = True
             if time.monotonic() - idle_since >= limit:
                 log.info("nothing to do for %s s", limit)

@@ -30,6 +30,7 @@ from pogu.containers.view import sweep_views
 from pogu.errors import SystemFailure
 from pogu.images.image import rfc3339
 from pogu.linux.cgroup_usage import read_group_of
+from pogu.linux.process_stat import stat_fields
 from pogu.linux.spawn import wait_pidfd
 from pogu.runtime.conmon import Conmon
 from pogu.runtime.oci_runtime import OciRuntime, RuntimeState
@@ -297,15 +298,14 @@ def _by_the_row(entry: Entry, conmon_pid: int) -> RuntimeState | None:
 
 def _parent_of(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return int(stat_fields(pid)[1])
     except OSError:
         return 0
 
 
 def _boot() -> str:
     """Name this boot."""
-    started = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
-    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {started}\n"
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {stat_fields(1)[19]}\n"
 
 
 async def _end_process(pid: int) -> None:

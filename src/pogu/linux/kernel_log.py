@@ -11,9 +11,10 @@ import ctypes
 import re
 from dataclasses import dataclass
 
+from pogu.linux.libc import libc
+
 __all__ = ["OomKill", "find_oom_kill", "read_kernel_log"]
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _READ_ALL, _SIZE_BUFFER = 3, 10
 _SUMMARY = re.compile(rb"oom-kill:constraint=(\w+),.*\bpid=(\d+)")
 _VICTIM = re.compile(rb"(Memory cgroup out|Out) of memory: Killed process (\d+) ")
@@ -28,9 +29,9 @@ class OomKill:
 
 def read_kernel_log() -> bytes:
     """Return what the kernel still has; empty where it gives nothing to us."""
-    size = max(0, _libc.klogctl(_SIZE_BUFFER, None, 0))
+    size = max(0, libc.klogctl(_SIZE_BUFFER, None, 0))
     buffer = ctypes.create_string_buffer(size)
-    length = max(0, _libc.klogctl(_READ_ALL, buffer, size))
+    length = max(0, libc.klogctl(_READ_ALL, buffer, size))
     return buffer.raw[:length]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
+from pogu.linux.libc import libc
 
 __all__ = ["give_back"]
-
-_libc = ctypes.CDLL(None)
 
 
 def give_back() -> None:
@@ -15,6 +13,6 @@ def give_back() -> None:
     glibc keeps it by the thread that took it: an engine would stay as large as its largest layer
     made it. Where the C library has no such call nothing happens.
     """
-    trim = getattr(_libc, "malloc_trim", None)
+    trim = getattr(libc, "malloc_trim", None)
     if trim is not None:
         trim(0)

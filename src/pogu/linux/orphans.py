@@ -7,12 +7,13 @@ cannot end. The init of a host would; the first process of a container that we r
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from pogu.linux.libc import libc
+from pogu.linux.process_stat import stat_fields
 from pogu.linux.spawn import is_awaited
 
 __all__ = ["adopt_orphans", "dead_children"]
@@ -23,7 +24,7 @@ _PAUSE_S = 0.5
 
 def adopt_orphans() -> None:
     """From now on reap every child that nobody waits for, soon after its end."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     reaper = _Reaper(asyncio.get_running_loop())
     reaper.loop.add_signal_handler(signal.SIGCHLD, reaper.look_soon)
 
@@ -35,10 +36,10 @@ def dead_children() -> Iterator[int]:
     for path in Path("/proc/self/task").glob("*/children"):
         for pid in path.read_text().split():
             try:
-                stat = Path(f"/proc/{pid}/stat").read_text()
+                state = stat_fields(int(pid))[0]
             except OSError:
                 continue
-            if stat.rpartition(")")[2].split()[0] == "Z":
+            if state == "Z":
                 yield int(pid)
 
 

@@ -12,6 +12,9 @@ import os
 import shutil
 from pathlib import Path
 
+from pogu.linux.cgroup import CGROUP_ROOT
+from pogu.linux.process_stat import stat_fields
+
 __all__ = ["find_program", "forget_by_hand", "living_process", "maker_of"]
 
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -41,13 +44,13 @@ def living_process(state: Path) -> int:
     try:
         known = json.loads((state / file).read_bytes())
         pid, started = int(known[pid_key]), int(known[start_key])
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = stat_fields(pid)
     except (OSError, ValueError, KeyError, TypeError):
         return 0
     return pid if int(fields[19]) == started and fields[0] not in _ENDED else 0
 
 
-def forget_by_hand(state: Path, groups: Path = Path("/sys/fs/cgroup")) -> None:
+def forget_by_hand(state: Path, groups: Path = CGROUP_ROOT) -> None:
     """What a runtime's `delete` does for a container that has ended. Idempotent."""
     for pattern in (f"pogu/{state.name}", f"*/pogu/{state.name}"):
         for group in groups.glob(pattern):

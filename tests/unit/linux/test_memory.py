@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pogu.linux import memory
+from pogu.linux.libc import libc
 from pogu.linux.memory import give_back
 
 
@@ -16,7 +16,7 @@ def resident_kib() -> int:
 
 
 def test_what_lies_below_a_block_in_use_is_given_back() -> None:
-    if not hasattr(memory._libc, "malloc_trim"):
+    if not hasattr(libc, "malloc_trim"):
         pytest.skip("not glibc")
     blocks = [b"x" * 8192 + bytes([number % 256]) for number in range(10_000)]
     last = blocks[-1]
