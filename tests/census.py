@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.command_lines import command_lines
 from tests.engine_process import EngineProcess, is_alive
 
 __all__ = ["Census", "census", "difference"]
@@ -96,14 +97,10 @@ def _rules(table: str) -> Iterator[str]:
 
 def _monitors(engine: EngineProcess) -> Iterator[str]:
     """Every process that works for the engine, by its words without the paths."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
+    for pid, words in command_lines():
         if "pogu.daemon" in words or "pogu.cli.main" in words or not words[0]:
             continue
-        if any(str(engine.run_root) in word for word in words) and is_alive(int(path.parent.name)):
+        if any(str(engine.run_root) in word for word in words) and is_alive(pid):
             yield " ".join([words[0], *(word for word in words if len(word) == 64)][:2])
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.command_lines import command_lines
 from tests.engine_process import PATIENCE, EngineProcess, an_engine
 from tests.registry_process import RegistryProcess, a_registry
 
@@ -44,15 +45,11 @@ def network_links() -> set[str]:
 
 def container_processes() -> set[str]:
     """Return command lines of conmon and of engines that still run."""
-    found: set[str] = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if words[0].endswith(b"conmon") or b"pogu.daemon" in words:
-            found.add(f"{path.parent.name}: {b' '.join(words).decode(errors='replace')[:120]}")
-    return found
+    return {
+        f"{pid}: {' '.join(words)[:120]}"
+        for pid, words in command_lines()
+        if words[0].endswith("conmon") or "pogu.daemon" in words
+    }
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.command_lines import command_lines
+
 __all__ = [
     "PATIENCE",
     "EngineProcess",
@@ -86,14 +88,15 @@ class EngineProcess:
     @property
     def pid(self) -> int:
         """The engine's process ID; 0 when none runs."""
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = path.read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"pogu.daemon" in words and str(self.run_root).encode() in words:
-                return int(path.parent.name)
-        return 0
+        return next(iter(self.pids()), 0)
+
+    def pids(self) -> list[int]:
+        """Every engine process of these roots; there is to be one at most."""
+        return [
+            pid
+            for pid, words in command_lines()
+            if "pogu.daemon" in words and str(self.run_root) in words
+        ]
 
     def kill(self) -> None:
         """SIGKILL the engine, as the kernel's OOM killer would."""

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.command_lines import command_lines
 from tests.engine_process import EngineProcess, an_engine, eventually, is_alive
 
 pytestmark = pytest.mark.root
@@ -101,16 +102,9 @@ def test_a_kill_in_a_build_leaves_nothing_and_the_next_build_works(
     eventually(lambda: not any(path.is_dir() for path in (engine.root / "tmp").iterdir()))
 
 
-def sleepers() -> list[str]:
+def sleepers() -> list[int]:
     """Processes of the long RUN step."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes().startswith(b"sleep\x00987\x00"):
-                found.append(path.parent.name)
-        except OSError:
-            continue
-    return found
+    return [pid for pid, words in command_lines() if words[:2] == ["sleep", "987"]]
 
 
 def test_ctrl_c_stops_a_build_and_leaves_nothing(engine: EngineProcess, tmp_path: Path) -> None:

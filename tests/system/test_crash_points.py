@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.command_lines import command_lines
 from tests.engine_process import EngineProcess, eventually
 
 pytestmark = pytest.mark.root
@@ -31,15 +32,10 @@ def kill_after(engine: EngineProcess, delay_ms: int, *words: str) -> subprocess.
 
 def monitors(engine: EngineProcess) -> list[str]:
     """Processes of conmon or the runtime that work for this engine."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if str(engine.run_root) in words and "pogu.daemon" not in words:
-            found.append(words.replace("\0", " ")[:120])
-    return found
+    lines = (" ".join(words) for _, words in command_lines())
+    return [
+        line[:120] for line in lines if str(engine.run_root) in line and "pogu.daemon" not in line
+    ]
 
 
 def is_empty(directory: Path) -> bool:

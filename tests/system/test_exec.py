@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.command_lines import command_lines
 from tests.engine_process import EngineProcess, an_engine, eventually, is_alive
 
 pytestmark = pytest.mark.root
@@ -24,16 +25,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 def runtimes_of(engine: EngineProcess) -> list[int]:
     """Processes `crun exec` and conmon of this engine."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        words = b""
-        try:
-            words = path.read_bytes()
-        except OSError:
-            continue
-        if b"\0exec\0" in words and str(engine.run_root).encode() in words:
-            found.append(int(path.parent.name))
-    return found
+    return [
+        pid
+        for pid, words in command_lines()
+        if "exec" in words[1:-1] and str(engine.run_root) in " ".join(words)
+    ]
 
 
 def test_output_and_exit_code_are_the_processes_own(engine: EngineProcess) -> None:

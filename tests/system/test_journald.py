@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.command_lines import command_lines
 from tests.engine_process import EngineProcess, an_engine, eventually
 from tests.journald_process import JournaldProcess, an_engine_with_journald, why_no_journald
 
@@ -146,17 +147,10 @@ def test_a_killed_engine_loses_no_line_and_leaves_no_reader(
     assert engine.ok("logs", name).split() == [str(number) for number in range(1, 401)]
 
 
-def readers(container: str) -> list[str]:
+def readers(container: str) -> list[int]:
     """The journalctl processes of a container."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if words[0] == b"journalctl" and f"CONTAINER_ID_FULL={container}".encode() in words:
-            found.append(path.parent.name)
-    return found
+    match = f"CONTAINER_ID_FULL={container}"
+    return [pid for pid, words in command_lines() if words[0] == "journalctl" and match in words]
 
 
 def test_a_reader_that_leaves_takes_its_process_along(engine: EngineProcess, name: str) -> None:
